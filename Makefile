@@ -1,0 +1,56 @@
+# Everything a fresh machine needs is made here; nothing is installed outside this folder.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: help setup demo test test-pi bench lint lock clean
+
+help:
+	@echo 'make setup    environment of this folder in $(VENV) (TensorFlow: about 2 GB, a minute or two)'
+	@echo 'make demo     the main job on the simulated pump: train, convert, gate, pack, run, report'
+	@echo 'make test     lint, types, tests'
+	@echo 'make test-pi  the device tests in environments that hold only what a device installs'
+	@echo 'make bench    latency of the demo bundle on this machine, as JSON'
+	@echo 'make lock     choose versions anew for requirements/*.txt'
+
+setup: $(READY)
+
+$(READY): pyproject.toml requirements/host.txt
+	@echo 'setting up $(VENV) …'
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' \
+		|| { echo 'Python 3.11, 3.12 or 3.13 is needed: make PYTHON=python3.12 …'; exit 1; }
+	@$(PYTHON) -m venv --clear $(VENV) \
+		|| { echo 'On Debian: apt-get install python3-venv'; exit 1; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --progress-bar on \
+		-c requirements/host.txt -e '.[host,dev]'
+	@touch $@
+
+demo: setup
+	$(BIN)/python tools/demo.py build/demo
+
+test: setup lint
+	$(BIN)/python -m pytest
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test-pi: setup
+	$(BIN)/python tools/test_on_device.py
+
+bench: setup
+	@test -e build/demo/bundles/pump-0.edgead || $(MAKE) demo
+	$(BIN)/edge-ad bench build/demo/bundles/pump-0.edgead -o build/bench.json
+	@echo 'raw values: build/bench.json'
+
+lock:
+	$(PYTHON) -m venv build/lock && build/lock/bin/pip install --quiet uv
+	build/lock/bin/uv pip compile -q -U --universal --python-version 3.11 pyproject.toml --extra host --extra dev \
+		--no-emit-index-url --no-annotate --no-header -o requirements/host.txt
+	build/lock/bin/uv pip compile -q -U --universal --python-version 3.11 pyproject.toml --extra device \
+		--no-emit-index-url --no-annotate --no-header -o requirements/device.txt
+
+clean:
+	rm -rf build dist *.egg-info

@@ -1,0 +1,177 @@
+"""Reading and writing `.edgead` files."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_ad import __version__
+from edge_ad.bundle.archive import (
+    MANIFEST,
+    MAX_ARCHIVE_BYTES,
+    SIGNATURE,
+    deserialize,
+    serialize,
+    sha256,
+)
+from edge_ad.bundle.manifest import Manifest, MemberEntry, from_json, to_json
+from edge_ad.errors import (
+    BundleArchiveError,
+    BundleDigestError,
+    BundleError,
+    BundleManifestError,
+    BundleMismatchError,
+    BundleTooLargeError,
+    BundleVersionError,
+)
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A verified bundle: the manifest and the members it names."""
+
+    manifest: Manifest
+    members: Mapping[str, bytes]
+
+    def model(self, variant: str | None = None) -> bytes:
+        """The `.tflite` bytes of a variant (the default one for None)."""
+        return self.members[self.manifest.variant(variant).file]
+
+    def golden_windows(self) -> NDArray[np.float32]:
+        """`(n, window_length, n_channels)` float32 windows in engineering units."""
+        return _read_array(self.members[self.manifest.golden_file], self.manifest.golden_file)
+
+
+def pack(manifest: Manifest, members: Mapping[str, bytes]) -> bytes:
+    """A bundle's bytes; the same inputs give the same bytes.
+
+    `manifest.members` and `manifest.bundle_id` are filled in here. Raises what reading it would raise.
+    """
+    entries = tuple(MemberEntry(n, len(c), sha256(c)) for n, c in members.items())
+    manifest = dataclasses.replace(manifest, members=entries, bundle_id="")
+    manifest = dataclasses.replace(manifest, bundle_id=sha256(to_json(manifest)))
+    data = serialize({MANIFEST: to_json(manifest), **members})
+    unpack(data)  # what would be refused on the device must not leave the workstation
+    return data
+
+
+def read(path: Path) -> Bundle:
+    """Read and verify a bundle file. Raises a subclass of BundleError naming the file."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_ARCHIVE_BYTES + 1)
+    except OSError as error:
+        raise BundleArchiveError(f"cannot read {path}: {error.strerror}") from error
+    try:
+        return unpack(data)
+    except BundleError as error:
+        raise type(error)(f"{path}: {error}") from error
+
+
+def unpack(data: bytes) -> Bundle:
+    """Verify a bundle's bytes: size, names, digests, then schema, then that its parts agree."""
+    if len(data) > MAX_ARCHIVE_BYTES:
+        raise BundleTooLargeError(f"more than {MAX_ARCHIVE_BYTES} bytes")
+    members = deserialize(data)
+    text = members.pop(MANIFEST)
+    members.pop(SIGNATURE, None)
+    manifest = from_json(text)
+    if to_json(dataclasses.replace(manifest, unknown_keys=())) != text and not manifest.unknown_keys:
+        raise BundleManifestError("manifest.json is not in canonical form")
+    _check_digests(manifest, members)
+    _check_version(manifest)
+    _check_consistency(manifest, members)
+    return Bundle(manifest, members)
+
+
+def _check_digests(manifest: Manifest, members: Mapping[str, bytes]) -> None:
+    named = [entry.name for entry in manifest.members]
+    if named != list(members):
+        raise BundleArchiveError(
+            f"the archive holds {', '.join(members) or 'nothing'}, the manifest names {', '.join(named)}"
+        )
+    for entry in manifest.members:
+        content = members[entry.name]
+        if len(content) != entry.size or sha256(content) != entry.sha256:
+            raise BundleDigestError(f"{entry.name} is not what the manifest says: copy it again")
+    bare = dataclasses.replace(manifest, bundle_id="")
+    if not manifest.unknown_keys and sha256(to_json(bare)) != manifest.bundle_id:
+        raise BundleDigestError("bundle_id does not fit the manifest: it was changed after packing")
+
+
+def _check_version(manifest: Manifest) -> None:
+    def parts(version: str) -> tuple[int, ...]:
+        try:
+            return tuple(int(part) for part in version.split("."))
+        except ValueError as error:
+            raise BundleManifestError(f"{version!r} is not a version") from error
+
+    if parts(manifest.minimum_runtime) > parts(__version__):
+        raise BundleVersionError(
+            f"needs edge_ad {manifest.minimum_runtime} or newer, this is {__version__}: upgrade it"
+        )
+
+
+def _check_consistency(manifest: Manifest, members: Mapping[str, bytes]) -> None:
+    def check(fits: bool, problem: str) -> None:
+        if not fits:
+            raise BundleMismatchError(problem)
+
+    n_channels = len(manifest.channels)
+    names = [channel.name for channel in manifest.channels]
+    check(n_channels > 0 and len(set(names)) == n_channels, "channel names must be unique")
+    scaler = manifest.scaler
+    check(
+        len(scaler.offset) == len(scaler.scale) == n_channels,
+        f"the scaler has {len(scaler.scale)} channels, the bundle {n_channels}",
+    )
+    check(all(scale > 0 for scale in scaler.scale), "every scale must be above zero")
+    check(manifest.window_length >= 1 and manifest.stride == 1, "window must be >= 1, stride 1")
+    check(
+        0 < manifest.sample_period_s <= manifest.largest_gap_s,
+        "largest_gap_s must not be below the sample period",
+    )
+    check(manifest.golden_file in members, f"{manifest.golden_file} is missing")
+    windows = _read_array(members[manifest.golden_file], manifest.golden_file)
+    check(
+        windows.shape[1:] == (manifest.window_length, n_channels),
+        f"golden windows have shape {windows.shape[1:]}",
+    )
+    check(len({v.name for v in manifest.variants}) == len(manifest.variants) > 0, "variants differ")
+    models = {model.name for model in manifest.models}
+    for variant in manifest.variants:
+        check(variant.file in members, f"{variant.name}: {variant.file} is missing")
+        check(variant.model in models, f"{variant.name}: no model called {variant.model!r}")
+        check(variant.limit.ucl > 0, f"{variant.name}: the UCL must be above zero")
+        check(variant.golden_tolerance > 0, f"{variant.name}: golden_tolerance must be above zero")
+        check(
+            len(variant.golden_scores) == len(windows),
+            f"{variant.name}: one golden score per golden window",
+        )
+    manifest.variant()  # the default one exists
+
+
+def _read_array(content: bytes, name: str) -> NDArray[np.float32]:
+    """A `.npy` member. No pickle: an object array is refused by numpy itself."""
+    try:
+        array = np.load(io.BytesIO(content), allow_pickle=False)
+    except (ValueError, EOFError, OSError) as error:
+        raise BundleMismatchError(f"{name} is not a numpy array: {error}") from error
+    if array.dtype != np.float32 or array.ndim != 3 or not math.isfinite(float(np.sum(array))):
+        raise BundleMismatchError(f"{name} must hold finite float32 windows")
+    result: NDArray[np.float32] = array
+    return result
+
+
+def npy(array: NDArray[np.float32]) -> bytes:
+    """The `.npy` bytes of an array, the form golden windows have in a bundle."""
+    stream = io.BytesIO()
+    np.save(stream, np.ascontiguousarray(array), allow_pickle=False)
+    return stream.getvalue()

@@ -1,0 +1,265 @@
+"""The manifest: everything a device has to know about a model besides its weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from edge_ad.bundle.codec import DecodeError, canonical_json, decode, encode, parse_json
+from edge_ad.detect.scaler import ScalerKind
+from edge_ad.detect.score import ScoreKind
+from edge_ad.errors import BundleManifestError, BundleVersionError
+
+SCHEMA_VERSION = "1.0"
+"""Major.minor of the manifest's schema. A reader refuses another major; see SPEC.md."""
+
+Precision = Literal["float32", "int8"]
+
+
+@dataclass(frozen=True)
+class Channel:
+    """One sensor signal."""
+
+    name: str
+    """Name of the column the signal is read from."""
+    unit: str = ""
+    """Engineering unit, for people: `bar`, `degC`."""
+    low: float | None = None
+    """Lowest plausible value in engineering units; None where it is not known."""
+    high: float | None = None
+    """Highest plausible value in engineering units."""
+
+    def __post_init__(self) -> None:
+        if not self.name:
+            raise ValueError("a channel needs a name")
+        if self.low is not None and self.high is not None and self.low >= self.high:
+            raise ValueError(f"channel {self.name!r}: low must be below high")
+
+
+@dataclass(frozen=True)
+class CsvFormat:
+    """How a sample is written as a line of text."""
+
+    separator: str = ","
+    """One character between the cells."""
+    time_column: str = "time"
+    time_format: str = "iso"
+    """`iso` (ISO 8601; UTC where no zone is given), `seconds` (since the epoch), or a strptime pattern."""
+    decimal: Literal[".", ","] = "."
+
+    def __post_init__(self) -> None:
+        if len(self.separator) != 1 or self.separator in '\r\n"':
+            raise ValueError("separator must be one character, not a line end or a quote")
+        if self.separator == self.decimal:
+            raise ValueError(f"separator and decimal are both {self.decimal!r}")
+
+
+@dataclass(frozen=True)
+class ScalerEntry:
+    """The scaler's numbers, one per channel, in engineering units."""
+
+    kind: ScalerKind
+    offset: tuple[float, ...]
+    scale: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class AlarmRuleEntry:
+    """How exceedances become an alarm."""
+
+    kind: Literal["consecutive"] = "consecutive"
+    k: int = 3
+    """Number of consecutive windows that must exceed the UCL."""
+
+    def __post_init__(self) -> None:
+        if self.k < 1:
+            raise ValueError("k must be at least 1")
+
+
+@dataclass(frozen=True)
+class ControlLimit:
+    """The UCL of a variant and how it came to be."""
+
+    ucl: float
+    percentile: float
+    """Percentile of the training windows' scores, 0…100."""
+    factor: float
+    """What the percentile was multiplied with."""
+    n_train_windows: int
+    """How many whole windows of the train span were scored."""
+
+
+@dataclass(frozen=True)
+class ModelEntry:
+    """A trained autoencoder, of which the variants are converted forms."""
+
+    name: str
+    """`full` or `tiny`."""
+    encoder_units: tuple[int, ...]
+    decoder_units: tuple[int, ...]
+    activation: str
+    n_parameters: int
+
+
+@dataclass(frozen=True)
+class CheckEntry:
+    """One figure that the parity gate looked at."""
+
+    reference: str
+    """What the variant was compared with: `keras`, `full-float32`."""
+    figure: str
+    """`f1_drop`, `far_rise`, `mar_rise`, `agreement`, `max_score_error`."""
+    rule: str
+    """Under which alarm rule; `-` for a figure of scores."""
+    value: float
+    limit: float
+    passed: bool
+
+
+@dataclass(frozen=True)
+class MetricsEntry:
+    """Quality on the labelled test rows of this asset, as fractions; None where not defined."""
+
+    rule: Literal["leaderboard", "streaming"]
+    n_rows: int
+    f1: float | None
+    far: float | None
+    """False alarm rate: alarmed normal rows / normal rows."""
+    mar: float | None
+    """Missed alarm rate: anomalous rows without alarm / anomalous rows."""
+
+
+@dataclass(frozen=True)
+class VariantEntry:
+    """One converted form of a model."""
+
+    name: str
+    """`<model>-<precision>`, for example `tiny-int8`."""
+    model: str
+    precision: Precision
+    file: str
+    """Archive member that holds the `.tflite` bytes."""
+    input_dtype: str
+    output_dtype: str
+    stateful: bool
+    """Whether the model has variable tensors, to be reset before every window."""
+    limit: ControlLimit
+    golden_scores: tuple[float, ...]
+    """Expected score of each golden window."""
+    golden_tolerance: float
+    """Largest relative difference from `golden_scores` on any machine."""
+    evaluation: tuple[MetricsEntry, ...] = ()
+    parity: tuple[CheckEntry, ...] = ()
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where the bundle's contents come from."""
+
+    data_sha256: str
+    """SHA-256 of the recording file."""
+    train_rows: int
+    seed: int
+    epochs: int
+    """Largest number of epochs allowed; training stops early."""
+    batch_size: int
+    validation_share: float
+    patience: int
+    versions: dict[str, str]
+    """Package name -> version that took part in the build."""
+
+
+@dataclass(frozen=True)
+class MemberEntry:
+    """An archive member besides the manifest."""
+
+    name: str
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The whole manifest; `SPEC.md` describes the rules that go beyond types."""
+
+    schema: str
+    bundle_id: str
+    """SHA-256 of the canonical manifest with this entry empty."""
+    minimum_runtime: str
+    """Oldest version of edge_ad that can run the bundle."""
+    model_version: str
+    build_number: int
+    """Increases with every build that is meant to replace an earlier one."""
+    asset: str
+    channels: tuple[Channel, ...]
+    input: CsvFormat
+    window_length: int
+    stride: int
+    sample_period_s: float
+    """Nominal time between samples."""
+    largest_gap_s: float
+    """A longer step in time ends the window."""
+    scaler: ScalerEntry
+    score: ScoreKind
+    alarm_rule: AlarmRuleEntry
+    models: tuple[ModelEntry, ...]
+    variants: tuple[VariantEntry, ...]
+    default_variant: str
+    parity_passed: bool
+    """False only where the bundle was packed without a passed gate, on request."""
+    unchecked: bool
+    """True where the builder asked for a bundle although the gate failed or did not run."""
+    golden_file: str
+    members: tuple[MemberEntry, ...]
+    provenance: Provenance
+    unknown_keys: tuple[str, ...] = field(default=(), compare=False)
+    """Keys of a newer minor schema that this reader ignored; never written."""
+
+    def variant(self, name: str | None = None) -> VariantEntry:
+        """The variant called `name`, or the default one. Raises BundleManifestError."""
+        wanted = name or self.default_variant
+        for entry in self.variants:
+            if entry.name == wanted:
+                return entry
+        names = ", ".join(v.name for v in self.variants)
+        raise BundleManifestError(f"the bundle has no variant {wanted!r}; it has: {names}")
+
+
+def to_json(manifest: Manifest) -> bytes:
+    """Canonical JSON of a manifest."""
+    plain = encode(manifest)
+    del plain["unknown_keys"]
+    return canonical_json(plain)
+
+
+def from_json(text: bytes) -> Manifest:
+    """Read a manifest, checking its version before anything else in it.
+
+    Raises BundleVersionError for another major schema, BundleManifestError for all other faults.
+    """
+    unknown: list[str] = []
+    try:
+        plain = parse_json(text)
+        if not isinstance(plain, dict):
+            raise DecodeError("the top level must be an object with keys")
+        newer_minor = _check_schema(plain.get("schema"))
+        plain.pop("unknown_keys", None)
+        manifest = decode(Manifest, plain, unknown.append if newer_minor else None)
+    except DecodeError as error:
+        raise BundleManifestError(f"manifest.json: {error}") from error
+    object.__setattr__(manifest, "unknown_keys", tuple(unknown))
+    return manifest
+
+
+def _check_schema(schema: object) -> bool:
+    """Whether the manifest's minor version is newer than this reader's."""
+    if not isinstance(schema, str) or not all(p.isdigit() for p in schema.split(".")):
+        raise DecodeError(f"schema must be a version like {SCHEMA_VERSION!r}, not {schema!r}")
+    major, minor = (int(part) for part in (schema + ".0").split(".")[:2])
+    own_major, own_minor = (int(part) for part in SCHEMA_VERSION.split("."))
+    if major != own_major:
+        raise BundleVersionError(
+            f"the bundle has schema {schema}, this edge_ad reads {own_major}.x: "
+            f"{'upgrade edge_ad on this machine' if major > own_major else 'build it anew'}"
+        )
+    return minor > own_minor

@@ -1,0 +1,87 @@
+"""The `edge-ad` command: subcommands loaded when used, errors turned into exit codes."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import signal
+import sys
+from types import FrameType
+from typing import NoReturn
+
+import click
+
+from edge_ad import __version__
+from edge_ad.errors import EdgeAdError, OutputError, Terminated
+
+_COMMANDS = {
+    "build": "build:build",
+    "train": "steps:train",
+    "convert": "steps:convert",
+    "evaluate": "steps:evaluate",
+    "gate": "steps:gate",
+    "pack": "steps:pack",
+    "report": "steps:report",
+    "data": "data:data",
+    "run": "run:run",
+    "bench": "bench:bench",
+    "inspect": "inspect:inspect",
+    "verify": "inspect:verify",
+}
+
+
+class _LazyGroup(click.Group):
+    """A group whose commands are imported when asked for, so that a Pi never loads the workstation's."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        module, _, attribute = _COMMANDS[cmd_name].partition(":")
+        command: click.Command = getattr(importlib.import_module(f"edge_ad.cli.{module}"), attribute)
+        return command
+
+
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="edge-ad")
+def cli() -> None:
+    """Train LSTM autoencoders on sensor recordings, prove their conversion, run them on a Pi."""
+
+
+def _on_sigterm(signum: int, frame: FrameType | None) -> NoReturn:
+    raise Terminated
+
+
+def main() -> NoReturn:
+    """Run the command line and exit with the code the outcome stands for (see `edge_ad.errors`)."""
+    signal.signal(signal.SIGTERM, _on_sigterm)
+    try:
+        code = cli.main(prog_name="edge-ad", auto_envvar_prefix="EDGE_AD", standalone_mode=False)
+        sys.stdout.flush()
+    except click.exceptions.Exit as exit_:
+        code = exit_.exit_code
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("interrupted", err=True)
+        code = 130
+    except Terminated:
+        code = 128 + signal.SIGTERM
+    except EdgeAdError as error:
+        click.echo(f"edge-ad: {error}", err=True)
+        code = error.exit_code
+    except BrokenPipeError:
+        # The reader has seen enough. Python would complain once more when it closes stdout.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        failure = OutputError(f"cannot write the output: {error.strerror}")
+        click.echo(f"edge-ad: {failure}", err=True)
+        code = failure.exit_code
+    sys.exit(code if isinstance(code, int) else 0)

@@ -1,0 +1,116 @@
+"""`edge-ad run`: a bundle against a stream of samples."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from collections.abc import Iterable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from edge_ad.cli.options import PATH
+
+if TYPE_CHECKING:
+    from edge_ad.runtime.stream import RunSummary
+
+
+@click.command()
+@click.argument("bundle", type=PATH)
+@click.argument("input_", metavar="INPUT")
+@click.option("--variant", help="Converted form to run.  [default: the bundle's]")
+@click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="Of the interpreter.")
+@click.option("--separator", help="Character between cells.  [default: the bundle's]")
+@click.option("--time-column", help="Name of the time column.  [default: the bundle's]")
+@click.option(
+    "--summary",
+    type=click.Choice(["text", "json", "none"]),
+    default="text",
+    show_default=True,
+    help="How the run ends on stderr.",
+)
+@click.option("--summary-file", type=PATH, help="Write the summary there as JSON as well.")
+def run(
+    bundle: Path,
+    input_: str,
+    variant: str | None,
+    threads: int,
+    separator: str | None,
+    time_column: str | None,
+    summary: str,
+    summary_file: Path | None,
+) -> None:
+    """Decide on every sample of INPUT (a CSV file, or - for standard input).
+
+    Writes one line of JSON per sample, from the first full window on. A garbled line does not end
+    the run: its state is "unknown", with the reason.
+    """
+    import dataclasses
+
+    from edge_ad.bundle.bundle import read
+    from edge_ad.bundle.codec import encode
+    from edge_ad.errors import ConfigurationError
+    from edge_ad.files import write_atomic
+    from edge_ad.runtime.detector import Detector
+    from edge_ad.runtime.sinks.ndjson import NdjsonSink
+    from edge_ad.runtime.sources.csv_lines import CsvLines
+    from edge_ad.runtime.stream import run_stream
+
+    loaded = read(bundle)
+    manifest = loaded.manifest
+    detector = Detector.load(loaded, variant, num_threads=threads)
+    try:
+        layout = dataclasses.replace(
+            manifest.input,
+            separator=separator or manifest.input.separator,
+            time_column=time_column or manifest.input.time_column,
+        )
+    except ValueError as error:
+        raise ConfigurationError(str(error)) from error
+    columns = [channel.name for channel in manifest.channels]
+    with ExitStack() as stack:
+        lines, name = _open(input_, stack)
+        samples = CsvLines(lines, layout, columns, name=name, strict=False)
+        # A file is read at full speed; of a live stream every decision is to be seen at once.
+        sink = NdjsonSink(sys.stdout, columns, flush_each=input_ == "-" or sys.stdout.isatty())
+        result = run_stream(samples, detector, sink.write)
+        sink.flush()
+    if summary_file is not None:
+        write_atomic(summary_file, json.dumps(encode(result), indent=1).encode() + b"\n")
+    if summary == "json":
+        click.echo(json.dumps(encode(result)), err=True)
+    elif summary == "text":
+        click.echo(_text(result), err=True)
+    if result.interrupted:
+        sys.exit(130)
+
+
+def _open(input_: str, stack: ExitStack) -> tuple[Iterable[str], str]:
+    """Lines of the input, and what to call it. Bytes that are not UTF-8 spoil their cell only."""
+    from edge_ad.errors import DataError
+
+    if input_ == "-":
+        stream = io.TextIOWrapper(sys.stdin.buffer, encoding="utf-8", errors="replace", newline="\n")
+        return stream, "standard input"
+    try:
+        file = Path(input_).open(encoding="utf-8", errors="replace", newline="\n")  # noqa: SIM115
+        return stack.enter_context(file), input_
+    except OSError as error:
+        raise DataError(f"cannot read {input_}: {error.strerror}") from error
+
+
+def _text(result: RunSummary) -> str:
+    lines = [
+        f"{result.samples} samples, {result.decisions} decisions: {result.alarms} alarm, "
+        f"{result.unknown} unknown; {result.samples_per_s:.0f} samples/s, "
+        f"RSS {result.rss_bytes / 1e6:.1f} MB (peak {result.peak_rss_bytes / 1e6:.1f} MB)"
+    ]
+    if result.latency_us:
+        lines.append("latency us      p50      p95      p99      max")
+        for stage, figures in result.latency_us.items():
+            values = (figures.p50_us, figures.p95_us, figures.p99_us, figures.max_us)
+            lines.append(f"{stage:<10}" + "".join(f"{value:9.1f}" for value in values))
+    return "\n".join(lines)

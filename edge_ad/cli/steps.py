@@ -1,0 +1,151 @@
+"""The build's steps as commands of their own, on a build folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from edge_ad.cli.options import PATH, build_settings, data_options, jobs_option, settings_options
+
+if TYPE_CHECKING:
+    from edge_ad.toolchain.settings import BuildSettings
+    from edge_ad.toolchain.workspace import BuildPlan, Workspace
+
+
+def plan_build(
+    workspace: Workspace,
+    data: Path | None,
+    preset: str | None,
+    format_file: Path | None,
+    settings: BuildSettings,
+) -> BuildPlan:
+    """Check all recordings and write the plan. Raises ConfigurationError, DataError, OutputError."""
+    from edge_ad.errors import ConfigurationError
+    from edge_ad.toolchain.build import make_plan
+    from edge_ad.toolchain.datasets.choose import choose_format
+    from edge_ad.toolchain.datasets.simulated import write_pump_recordings
+
+    if data is None:
+        if preset != "pump":
+            raise ConfigurationError("give DATA, or --preset pump for the built-in simulated pump")
+        data = write_pump_recordings(workspace.recordings)
+    recording_format, found_preset = choose_format(data, preset, format_file)
+    return make_plan(data, recording_format, settings, workspace, found_preset)
+
+
+def report_build(workspace: Workspace, plan: BuildPlan, as_json: bool) -> None:
+    """Write `summary.json` and print the comparison."""
+    from edge_ad.bundle.codec import encode
+    from edge_ad.toolchain.report.summary import summarize
+    from edge_ad.toolchain.report.table import comparison_table
+
+    summary = summarize(workspace, plan)
+    if as_json:
+        import json
+
+        click.echo(json.dumps(encode(summary), indent=1))
+    else:
+        click.echo(comparison_table(summary), nl=False)
+
+
+def _open(folder: Path) -> tuple[Workspace, BuildPlan]:
+    from edge_ad.toolchain.workspace import Workspace
+
+    workspace = Workspace(folder)
+    return workspace, workspace.load_plan()
+
+
+@click.command()
+@click.argument("data", required=False, type=PATH)
+@click.option("-o", "--output", required=True, type=PATH, help="Build folder.")
+@data_options
+@settings_options
+@jobs_option
+def train(
+    data: Path | None,
+    output: Path,
+    preset: str | None,
+    format_file: Path | None,
+    config: Path | None,
+    jobs: int | None,
+    **overrides: Any,
+) -> None:
+    """Plan a build of DATA and train its models; finished models are kept."""
+    from edge_ad.cli.progress import make_progress
+    from edge_ad.toolchain import build as steps
+    from edge_ad.toolchain.pool import default_jobs
+    from edge_ad.toolchain.workspace import Workspace
+
+    workspace = Workspace(output)
+    plan = plan_build(workspace, data, preset, format_file, build_settings(config, **overrides))
+    steps.train(workspace, plan, jobs or default_jobs(), make_progress())
+
+
+@click.command()
+@click.argument("folder", type=PATH)
+@jobs_option
+def convert(folder: Path, jobs: int | None) -> None:
+    """Convert the trained models in FOLDER to TFLite, each in a process that may crash."""
+    from edge_ad.cli.progress import make_progress
+    from edge_ad.toolchain import build as steps
+    from edge_ad.toolchain.pool import default_jobs
+
+    steps.convert(*_open(folder), jobs or default_jobs(), make_progress())
+
+
+@click.command()
+@click.argument("folder", type=PATH)
+@jobs_option
+def evaluate(folder: Path, jobs: int | None) -> None:
+    """Run the converted models in FOLDER over their recordings, as a device would."""
+    from edge_ad.cli.progress import make_progress
+    from edge_ad.toolchain import build as steps
+    from edge_ad.toolchain.pool import default_jobs
+
+    steps.evaluate(*_open(folder), jobs or default_jobs(), make_progress())
+
+
+@click.command()
+@click.argument("folder", type=PATH)
+def gate(folder: Path) -> None:
+    """Judge whether the variants in FOLDER decide as their references do; exit 4 where not."""
+    from edge_ad.toolchain.gate import require_passed, run_gate
+    from edge_ad.toolchain.report.verdicts import verdict_table
+
+    record = run_gate(*_open(folder))
+    click.echo(verdict_table(record), nl=False)
+    require_passed(record)
+
+
+@click.command()
+@click.argument("folder", type=PATH)
+@click.option("--variants", help="Converted forms that go in, comma-separated.  [default: the plan's]")
+@click.option("--allow-unchecked", is_flag=True, help="Write bundles even where the gate failed.")
+def pack(folder: Path, variants: str | None, allow_unchecked: bool) -> None:
+    """Write one signed-ready bundle per asset of FOLDER, if the gate has passed."""
+    import dataclasses
+
+    from edge_ad.errors import ConfigurationError
+    from edge_ad.toolchain.pack import pack_bundles
+
+    workspace, plan = _open(folder)
+    if variants is not None:
+        chosen = tuple(part.strip() for part in variants.split(",") if part.strip())
+        try:
+            settings = dataclasses.replace(plan.settings, variants=chosen)
+        except ValueError as error:
+            raise ConfigurationError(str(error)) from error
+        plan = dataclasses.replace(plan, settings=settings)
+    for path in pack_bundles(workspace, plan, allow_unchecked=allow_unchecked):
+        click.echo(path)
+
+
+@click.command()
+@click.argument("folder", type=PATH)
+@click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
+def report(folder: Path, as_json: bool) -> None:
+    """Print the comparison of the models and variants in FOLDER and write summary.json."""
+    workspace, plan = _open(folder)
+    report_build(workspace, plan, as_json)

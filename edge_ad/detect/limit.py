@@ -1,0 +1,20 @@
+"""The upper control limit (UCL): the score above which a window counts as an exceedance."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class LimitRule:
+    """`percentile(train scores, percentile) * factor`, as in the SKAB notebook (99 and 1.5)."""
+
+    percentile: float = 99.0
+    factor: float = 1.5
+
+    def limit(self, train_scores: NDArray[np.float64]) -> float:
+        """The UCL for `(n,)` scores of training windows (linear interpolation, numpy's default)."""
+        return float(np.percentile(train_scores, self.percentile) * self.factor)

@@ -1,0 +1,95 @@
+"""Every error edge_ad raises on purpose, each with the exit code its command ends with.
+
+Exit codes: 0 ok, 1 failure, 2 usage, 3 bad or unsupported bundle, 4 parity gate failed,
+5 data unusable, 130 interrupted.
+"""
+
+
+class EdgeAdError(Exception):
+    """Base of all deliberate errors; the message is written for the person at the terminal."""
+
+    exit_code = 1
+
+
+class ConfigurationError(EdgeAdError):
+    """An option, a configuration file or a combination of them that cannot be acted on."""
+
+    exit_code = 2
+
+
+class OutputError(EdgeAdError):
+    """A result could not be written: no permission, no space, a file where a folder must be."""
+
+
+class MissingDependencyError(EdgeAdError):
+    """A package of an optional extra is not installed; the message says which extra."""
+
+
+class InterpreterError(EdgeAdError):
+    """The TFLite interpreter refused a model or failed while running it."""
+
+
+class DownloadError(EdgeAdError):
+    """A public data set could not be fetched completely and verified."""
+
+
+class TrainingError(EdgeAdError):
+    """Training ended without a usable model, for example with a loss that is not finite."""
+
+
+class ConversionError(EdgeAdError):
+    """A trained model could not be converted to TFLite."""
+
+
+class ConverterCrashedError(ConversionError):
+    """The converter process died (a signal, or an exit without an answer)."""
+
+
+class ConverterTimeoutError(ConversionError):
+    """The converter process did not answer within its time limit and was ended."""
+
+
+class BundleError(EdgeAdError):
+    """A bundle that cannot be read or must not be trusted."""
+
+    exit_code = 3
+
+
+class BundleTooLargeError(BundleError):
+    """The archive or one of its members exceeds a size cap."""
+
+
+class BundleArchiveError(BundleError):
+    """Not a zip archive, truncated, or with members a bundle may not have."""
+
+
+class BundleDigestError(BundleError):
+    """A member's size or SHA-256 differs from what the manifest states."""
+
+
+class BundleVersionError(BundleError):
+    """The bundle's schema or minimum runtime is newer than this program understands."""
+
+
+class BundleManifestError(BundleError):
+    """The manifest is not valid: not JSON, a missing or mistyped entry, a value out of range."""
+
+
+class BundleMismatchError(BundleError):
+    """The parts of a bundle contradict each other, for example scaler length and model input."""
+
+
+class GateFailedError(EdgeAdError):
+    """A converted or reduced model does not make the same decisions as its reference."""
+
+    exit_code = 4
+
+
+class DataError(EdgeAdError):
+    """A recording or stream that cannot be used as it is."""
+
+    exit_code = 5
+
+
+class Terminated(BaseException):
+    """SIGTERM arrived. Not an Exception, so that nothing takes it for a failure."""

@@ -1,0 +1,1 @@
+"""Recordings: how they are described, found, read, simulated and fetched."""

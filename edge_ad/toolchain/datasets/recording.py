@@ -1,0 +1,113 @@
+"""A recording: time stamps, samples and, where somebody judged them, labels."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_ad.bundle.manifest import Channel
+from edge_ad.errors import DataError
+from edge_ad.runtime.sources.csv_lines import CsvLines, Sample
+from edge_ad.toolchain.datasets.formats import RecordingFormat
+
+
+@dataclass(frozen=True)
+class Recording:
+    """The samples of one asset, in order of time."""
+
+    name: str
+    """Name of the asset."""
+    times: NDArray[np.float64]
+    """`(n,)` seconds since the epoch (UTC), strictly increasing."""
+    samples: NDArray[np.float64]
+    """`(n, n_channels)` engineering units; NaN where a cell was empty."""
+    channels: tuple[Channel, ...]
+    labels: NDArray[np.bool_] | None
+    """`(n,)`, True where the row is anomalous; None for a recording that nobody labelled."""
+    train_rows: int
+    """The first rows, which show normal operation."""
+    sha256: str
+    """Digest of the file the recording was read from."""
+
+    def __len__(self) -> int:
+        return len(self.times)
+
+
+def read_recording(path: Path, recording_format: RecordingFormat, name: str) -> Recording:
+    """Read a CSV file as the format describes it.
+
+    Raises DataError, with the line number, for anything that does not fit the format: the file is
+    to be trained on, so nothing is guessed or skipped.
+    """
+    samples, labelled, digest = _read_rows(path, recording_format)
+    if not samples:
+        raise DataError(f"{path} has column names but no rows")
+    times = np.array([sample.time for sample in samples], np.float64)
+    _check_order(path, samples, times)
+    values = np.array([sample.values for sample in samples], np.float64)
+    labels = None
+    if labelled:
+        labels = _labels(path, samples, values[:, -1], str(recording_format.label_column))
+        values = np.ascontiguousarray(values[:, :-1])
+    train_rows = _train_rows(path, samples, recording_format)
+    return Recording(name, times, values, recording_format.channels, labels, train_rows, digest)
+
+
+def _read_rows(path: Path, recording_format: RecordingFormat) -> tuple[list[Sample], bool, str]:
+    columns = [channel.name for channel in recording_format.channels]
+    label = recording_format.label_column
+    try:
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        with path.open(encoding="utf-8", newline="\n") as file:
+            lines = CsvLines(file, recording_format.input, columns, name=str(path), strict=True)
+            labelled = label is not None and label in lines.header
+            if labelled:
+                file.seek(0)
+                columns.append(str(label))
+                lines = CsvLines(file, recording_format.input, columns, name=str(path), strict=True)
+            return list(lines), labelled, digest
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror}") from error
+
+
+def _check_order(path: Path, samples: list[Sample], times: NDArray[np.float64]) -> None:
+    steps = np.diff(times)
+    wrong = np.flatnonzero(~(steps > 0))
+    if not np.isfinite(times).all():
+        wrong = np.flatnonzero(~np.isfinite(times)) - 1
+    if len(wrong):
+        sample, before = samples[int(wrong[0]) + 1], samples[int(wrong[0])]
+        what = "repeats" if sample.time == before.time else "is not later than"
+        raise DataError(
+            f"{path}, line {sample.line}: time {sample.stamp!r} {what} {before.stamp!r} on the line "
+            f"before ({len(wrong)} such rows); sort the file by time and drop repeated rows"
+        )
+
+
+def _labels(path: Path, samples: list[Sample], column: NDArray[np.float64], name: str) -> NDArray[np.bool_]:
+    wrong = np.flatnonzero((column != 0) & (column != 1))
+    if len(wrong):
+        line = samples[int(wrong[0])].line
+        raise DataError(f"{path}, line {line}: label {name!r} is {column[wrong[0]]}, not 0 or 1")
+    labels: NDArray[np.bool_] = column == 1
+    return labels
+
+
+def _train_rows(path: Path, samples: list[Sample], recording_format: RecordingFormat) -> int:
+    span = recording_format.train
+    if span.rows is not None:
+        if len(samples) < span.rows:
+            raise DataError(
+                f"{path} has {len(samples)} rows, fewer than the train span of {span.rows}; "
+                "record longer or set a shorter span in the format"
+            )
+        return span.rows
+    for index, sample in enumerate(samples):
+        if sample.stamp.strip() == span.until:
+            return index + 1
+    raise DataError(f"{path}: no row has the time stamp {span.until!r} that ends the train span")

@@ -1,0 +1,101 @@
+"""Judging a converted model on a recording: the shipped detector on the shipped bytes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_ad.bundle.manifest import ControlLimit
+from edge_ad.detect.rules import leaderboard_flags
+from edge_ad.errors import InterpreterError
+from edge_ad.runtime.detector import Detector, WindowModel
+from edge_ad.toolchain.metrics import Confusion, confusion
+from edge_ad.toolchain.preparation import Prepared
+from edge_ad.toolchain.workspace import BuildPlan
+
+
+@dataclass(frozen=True)
+class VariantResult:
+    """What a variant makes of a recording. The test rows are those after the train span."""
+
+    limit: ControlLimit
+    scores: NDArray[np.float64]
+    """`(n_windows,)` score of the window starting at each row; NaN where it holds no numbers."""
+    leaderboard: NDArray[np.bool_]
+    """`(n_test,)` alarms under the leaderboard rule."""
+    streaming: NDArray[np.bool_]
+    """`(n_test,)` alarms of the streaming detector, which ran from the recording's first row on."""
+    unknown: NDArray[np.bool_]
+    """`(n_test,)` rows on which the streaming detector had no whole window."""
+    latency_p50_us: float
+    labels: NDArray[np.bool_] | None
+
+    def confusion(self, alarms: NDArray[np.bool_]) -> Confusion | None:
+        """Alarms on the test rows against their labels; None without labels."""
+        return None if self.labels is None else confusion(self.labels, alarms)
+
+
+def evaluate_variant(prepared: Prepared, plan: BuildPlan, content: bytes, *, stateful: bool) -> VariantResult:
+    """Score all windows, set the UCL from the train span's, and judge the test rows by both rules.
+
+    Raises InterpreterError where the model fails or scores a training window as not finite.
+    """
+    recording = prepared.recording
+    model = WindowModel(content, prepared.scaler, "sum", stateful=stateful)
+    scores = np.full(len(prepared.windows), np.nan)
+    finite = np.flatnonzero(prepared.finite)
+    scores[finite] = model.scores_scaled(prepared.windows[finite])
+
+    limit = _control_limit(scores[prepared.train], plan)
+    n_train, n_test = recording.train_rows, len(recording) - recording.train_rows
+    with np.errstate(invalid="ignore"):  # NaN > UCL is False, as it should be
+        leaderboard = leaderboard_flags(scores[n_train:] > limit.ucl, plan.settings.window_length, n_test)
+    detector = Detector(
+        model,
+        channels=recording.channels,
+        ucl=limit.ucl,
+        k=plan.settings.alarm.k,
+        largest_gap_s=plan.format.largest_gap_s,
+    )
+    streaming, unknown = _stream(detector, prepared, scores)
+    return VariantResult(
+        limit=limit,
+        scores=scores,
+        leaderboard=leaderboard,
+        streaming=streaming[n_train:],
+        unknown=unknown[n_train:],
+        latency_p50_us=detector.latency.summary()["total"].p50_us,
+        labels=None if recording.labels is None else recording.labels[n_train:],
+    )
+
+
+def _control_limit(train_scores: NDArray[np.float64], plan: BuildPlan) -> ControlLimit:
+    rule = plan.settings.limit
+    ucl = rule.limit(train_scores)
+    if not np.isfinite(ucl) or ucl <= 0:
+        raise InterpreterError(f"the training windows give a UCL of {ucl}: the model is unusable")
+    return ControlLimit(ucl, rule.percentile, rule.factor, len(train_scores))
+
+
+def _stream(
+    detector: Detector, prepared: Prepared, scores: NDArray[np.float64]
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Push the whole recording through the detector: alarms and unknown rows, each `(n_rows,)`."""
+    recording = prepared.recording
+    alarms = np.zeros(len(recording), bool)
+    unknown = np.ones(len(recording), bool)
+    length = prepared.windows.shape[1]
+    samples = zip(recording.times.tolist(), recording.samples, strict=True)
+    for row, (time, sample) in enumerate(samples):
+        decision = detector.push(time, sample)
+        if decision is None or decision.score is None:
+            continue
+        alarms[row], unknown[row] = decision.alarm, False
+        if decision.score != scores[row - length + 1]:
+            raise InterpreterError(
+                f"{recording.name}, row {row + 1}: the stream's score {decision.score!r} differs from "
+                f"the window's {scores[row - length + 1]!r}: the model keeps state between windows"
+            )
+    return alarms, unknown

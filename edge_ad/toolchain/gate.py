@@ -1,0 +1,150 @@
+"""Running the parity gate over a build folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_ad.detect.window import whole_windows
+from edge_ad.errors import GateFailedError
+from edge_ad.toolchain.parity import (
+    AssetDecisions,
+    AssetScores,
+    Verdict,
+    compare_decisions,
+    compare_scores,
+    decide,
+    describe_failures,
+)
+from edge_ad.toolchain.preparation import prepare
+from edge_ad.toolchain.steps import EvaluationRecord
+from edge_ad.toolchain.workspace import (
+    BuildPlan,
+    Workspace,
+    load_arrays,
+    save_record,
+    step_key,
+    variant_name,
+)
+
+
+@dataclass(frozen=True)
+class GateRecord:
+    """The contents of `gate.json`."""
+
+    key: str
+    """Key of the evaluations that were judged."""
+    passed: bool
+    labelled: bool
+    """Whether any recording had labels; without, only scores and agreement could be judged."""
+    verdicts: tuple[Verdict, ...]
+
+
+@dataclass(frozen=True)
+class _Subject:
+    """A variant (or the Keras model) with what it decided, asset by asset."""
+
+    name: str
+    decisions: list[AssetDecisions]
+    scores: list[AssetScores]
+
+
+def run_gate(workspace: Workspace, plan: BuildPlan) -> GateRecord:
+    """Compare every variant with its reference and write the verdict. Reads no recording twice.
+
+    A failed gate is a record with `passed` False; `require_passed` makes it an error.
+    """
+    keras, variants = _load_subjects(workspace, plan)
+    gate = plan.settings.gate
+    verdicts: list[Verdict] = []
+    for model in plan.settings.models:
+        float32 = variants[variant_name(model, "float32")]
+        reference = keras[model]
+        pairs = list(zip(float32.scores, reference.scores, strict=True))
+        verdicts += [
+            compare_scores(float32.name, reference.name, pairs, gate.max_score_error),
+            _compare(float32, reference, plan, "conversion"),
+        ]
+        for precision in plan.settings.precisions:
+            if precision != "float32":
+                other = variants[variant_name(model, precision)]
+                verdicts.append(_compare(other, float32, plan, "quantization"))
+    if {"tiny", "full"} <= set(plan.settings.models):
+        tiny, full = variants["tiny-float32"], variants["full-float32"]
+        verdicts.append(_compare(tiny, full, plan, "reduction"))
+    labelled = any(d.labels is not None for d in keras[plan.settings.models[0]].decisions)
+    passed = all(verdict.passed for verdict in verdicts)
+    record = GateRecord(gate_key(workspace, plan), passed, labelled, tuple(verdicts))
+    save_record(workspace.root / "gate.json", record)
+    return record
+
+
+def gate_key(workspace: Workspace, plan: BuildPlan) -> str:
+    """Key of the evaluations a verdict rests on. Raises ConfigurationError where one is missing."""
+    keys = [
+        _evaluation(workspace, asset.name, variant_name(model, precision)).key
+        for asset in plan.assets
+        for model in plan.settings.models
+        for precision in plan.settings.precisions
+    ]
+    return step_key(evaluations=keys, gate=plan.settings.gate)
+
+
+def require_passed(record: GateRecord) -> None:
+    """Raises GateFailedError that names each failed figure and by how much it failed."""
+    if not record.passed:
+        raise GateFailedError(
+            "the parity gate failed; no bundle is written:\n"
+            + describe_failures(list(record.verdicts))
+            + "\nLook at the recordings, change the margins under [gate] in the configuration, or pack "
+            "all the same with --allow-unchecked (the bundle will say so)."
+        )
+
+
+def _compare(ours: _Subject, theirs: _Subject, plan: BuildPlan, kind: str) -> Verdict:
+    margins = getattr(plan.settings.gate, kind)
+    return compare_decisions(ours.name, theirs.name, ours.decisions, theirs.decisions, margins)
+
+
+def _evaluation(workspace: Workspace, asset: str, variant: str) -> EvaluationRecord:
+    path = workspace.asset_file(asset, f"{variant}.evaluation.json")
+    return workspace.require(path, EvaluationRecord, "evaluate")
+
+
+def _load_subjects(workspace: Workspace, plan: BuildPlan) -> tuple[dict[str, _Subject], dict[str, _Subject]]:
+    """The Keras models and the variants, each by name."""
+    settings = plan.settings
+    keras = {model: _Subject("keras", [], []) for model in settings.models}
+    variants: dict[str, _Subject] = {}
+    for asset in plan.assets:
+        recording = workspace.recording(plan, asset)
+        prepared = prepare(recording, plan)
+        labels = None if recording.labels is None else recording.labels[recording.train_rows :]
+        whole = prepared.finite & whole_windows(
+            recording.times, recording.samples, settings.window_length, plan.format.largest_gap_s
+        )
+        for model in settings.models:
+            path = workspace.asset_file(asset.name, f"{model}.keras.npz")
+            scores: NDArray[np.float64] = load_arrays(path, "train")["scores"]
+            ucl = settings.limit.limit(scores[prepared.train])
+            alarms = decide(
+                scores,
+                whole,
+                ucl=ucl,
+                window_length=settings.window_length,
+                train_rows=recording.train_rows,
+                k=settings.alarm.k,
+            )
+            keras[model].decisions.append(AssetDecisions(asset.name, alarms, labels))
+            keras[model].scores.append(AssetScores(asset.name, scores, ucl))
+            for precision in settings.precisions:
+                name = variant_name(model, precision)
+                arrays = load_arrays(workspace.asset_file(asset.name, f"{name}.decisions.npz"), "evaluate")
+                alarms = {rule: arrays[rule] for rule in ("leaderboard", "streaming")}
+                ucl = _evaluation(workspace, asset.name, name).limit.ucl
+                subject = variants.setdefault(name, _Subject(name, [], []))
+                subject.decisions.append(AssetDecisions(asset.name, alarms, labels))
+                subject.scores.append(AssetScores(asset.name, arrays["scores"], ucl))
+    return keras, variants

@@ -1,0 +1,203 @@
+"""From a gated build folder to bundles."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_ad import __version__
+from edge_ad.bundle.bundle import npy, pack
+from edge_ad.bundle.manifest import (
+    SCHEMA_VERSION,
+    Manifest,
+    MetricsEntry,
+    ModelEntry,
+    Precision,
+    Provenance,
+    ScalerEntry,
+    VariantEntry,
+)
+from edge_ad.detect.window import sliding_windows, whole_windows
+from edge_ad.errors import ConfigurationError
+from edge_ad.files import make_folder, write_atomic
+from edge_ad.runtime.detector import WindowModel
+from edge_ad.toolchain.gate import GateRecord, gate_key, require_passed
+from edge_ad.toolchain.metrics import Confusion
+from edge_ad.toolchain.preparation import Prepared, prepare
+from edge_ad.toolchain.steps import ConversionRecord, EvaluationRecord, TrainingRecord
+from edge_ad.toolchain.workspace import AssetSource, BuildPlan, Workspace, variant_name
+
+GOLDEN_FILE = "golden/windows.npy"
+_GOLDEN_WINDOWS = 16
+_GOLDEN_TOLERANCE: dict[Precision, float] = {"float32": 1e-4, "int8": 2e-2}
+"""Relative. int8 kernels quantize activations on the fly, and a rounding that falls the other way on
+another processor moves a score by far more than float rounding does."""
+
+
+def pack_bundles(workspace: Workspace, plan: BuildPlan, *, allow_unchecked: bool) -> list[Path]:
+    """Write one bundle per asset.
+
+    Raises GateFailedError where the gate failed and ConfigurationError where it did not run on
+    these evaluations, unless `allow_unchecked`; the manifest then says so.
+    """
+    gate = workspace.load(workspace.root / "gate.json", GateRecord)
+    if gate is not None and gate.key != gate_key(workspace, plan):
+        gate = None  # the models changed since
+    if not allow_unchecked:
+        if gate is None:
+            raise ConfigurationError(
+                f"the parity gate has not judged these models: run 'edge-ad gate {workspace.root}' first"
+            )
+        require_passed(gate)
+    make_folder(workspace.bundles)
+    written = []
+    for asset in plan.assets:
+        data = _bundle(workspace, plan, asset, gate)
+        path = workspace.bundles / f"{asset.name}.edgead"
+        write_atomic(path, data)
+        written.append(path)
+    return written
+
+
+def _bundle(workspace: Workspace, plan: BuildPlan, asset: AssetSource, gate: GateRecord | None) -> bytes:
+    settings = plan.settings
+    prepared = prepare(workspace.recording(plan, asset), plan)
+    golden = golden_windows(prepared, plan)
+    members = {GOLDEN_FILE: npy(golden)}
+    variants: list[VariantEntry] = []
+    for model in settings.models:
+        for precision in settings.precisions:
+            name = variant_name(model, precision)
+            if settings.variants and name not in settings.variants:
+                continue
+            content = workspace.asset_file(asset.name, f"{name}.tflite").read_bytes()
+            entry = _variant(workspace, plan, prepared, golden, content, model, precision, gate)
+            variants.append(entry)
+            members[entry.file] = content
+    parity_passed = gate is not None and gate.passed
+    manifest = Manifest(
+        schema=SCHEMA_VERSION,
+        bundle_id="",
+        minimum_runtime=__version__,
+        model_version=settings.model_version,
+        build_number=settings.build_number,
+        asset=asset.name,
+        channels=plan.format.channels,
+        input=plan.format.input,
+        window_length=settings.window_length,
+        stride=1,
+        sample_period_s=plan.format.sample_period_s,
+        largest_gap_s=plan.format.largest_gap_s,
+        scaler=ScalerEntry(
+            prepared.scaler.kind,
+            tuple(prepared.scaler.offset.tolist()),
+            tuple(prepared.scaler.scale.tolist()),
+        ),
+        score="sum",
+        alarm_rule=settings.alarm,
+        models=tuple(
+            _model(plan, model) for model in settings.models if any(v.model == model for v in variants)
+        ),
+        variants=tuple(variants),
+        default_variant=_default([variant.name for variant in variants]),
+        parity_passed=parity_passed,
+        unchecked=not parity_passed,
+        golden_file=GOLDEN_FILE,
+        members=(),
+        provenance=_provenance(workspace, plan, asset, prepared),
+    )
+    return pack(manifest, members)
+
+
+def _variant(
+    workspace: Workspace,
+    plan: BuildPlan,
+    prepared: Prepared,
+    golden: NDArray[np.float32],
+    content: bytes,
+    model: str,
+    precision: Precision,
+    gate: GateRecord | None,
+) -> VariantEntry:
+    asset, name = prepared.recording.name, variant_name(model, precision)
+    conversion = workspace.require(
+        workspace.asset_file(asset, f"{name}.conversion.json"), ConversionRecord, "convert"
+    )
+    evaluation = workspace.require(
+        workspace.asset_file(asset, f"{name}.evaluation.json"), EvaluationRecord, "evaluate"
+    )
+    detector = WindowModel(content, prepared.scaler, "sum", stateful=conversion.stateful)
+    checks = (
+        [check for verdict in gate.verdicts if verdict.subject == name for check in verdict.checks]
+        if gate
+        else []
+    )
+    return VariantEntry(
+        name=name,
+        model=model,
+        precision=precision,
+        file=f"models/{name}.tflite",
+        input_dtype="float32",
+        output_dtype="float32",
+        stateful=conversion.stateful,
+        limit=evaluation.limit,
+        golden_scores=tuple(detector.scores(golden).tolist()),
+        golden_tolerance=_GOLDEN_TOLERANCE[precision],
+        evaluation=tuple(_metrics(evaluation)),
+        parity=tuple(checks),
+    )
+
+
+def golden_windows(prepared: Prepared, plan: BuildPlan) -> NDArray[np.float32]:
+    """Whole windows spread evenly over the recording.
+
+    `(n, window_length, n_channels)` float32 in engineering units.
+    """
+    recording = prepared.recording
+    length = plan.settings.window_length
+    samples = recording.samples.astype(np.float32)
+    whole = np.flatnonzero(
+        prepared.finite & whole_windows(recording.times, recording.samples, length, plan.format.largest_gap_s)
+    )
+    chosen = whole[np.linspace(0, len(whole) - 1, min(_GOLDEN_WINDOWS, len(whole))).astype(int)]
+    return np.ascontiguousarray(sliding_windows(samples, length)[chosen])
+
+
+def _model(plan: BuildPlan, model: str) -> ModelEntry:
+    shape = plan.architecture(model)
+    return ModelEntry(model, shape.encoder, shape.decoder, shape.activation, shape.n_parameters)
+
+
+def _metrics(evaluation: EvaluationRecord) -> list[MetricsEntry]:
+    def entry(rule: str, counts: Confusion | None) -> list[MetricsEntry]:
+        if counts is None:
+            return []
+        return [MetricsEntry(rule, counts.n_rows, counts.f1, counts.far, counts.mar)]  # type: ignore[arg-type]  # a literal
+
+    return entry("leaderboard", evaluation.leaderboard) + entry("streaming", evaluation.streaming)
+
+
+def _default(names: list[str]) -> str:
+    """The variant a device runs unless told otherwise: the smallest that is there."""
+    order = ["tiny-int8", "tiny-float32", "full-int8", "full-float32"]
+    return next(name for name in order if name in names)
+
+
+def _provenance(workspace: Workspace, plan: BuildPlan, asset: AssetSource, prepared: Prepared) -> Provenance:
+    training = plan.settings.training
+    versions = {"edge-ad": __version__}
+    for model in plan.settings.models:
+        path = workspace.asset_file(asset.name, f"{model}.training.json")
+        versions |= workspace.require(path, TrainingRecord, "train").versions
+    return Provenance(
+        data_sha256=asset.sha256,
+        train_rows=prepared.recording.train_rows,
+        seed=training.seed,
+        epochs=training.epochs,
+        batch_size=training.batch_size,
+        validation_share=training.validation_share,
+        patience=training.patience,
+        versions=versions,
+    )

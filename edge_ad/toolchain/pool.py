@@ -1,0 +1,102 @@
+"""Running a step's tasks side by side in worker processes that may crash."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from pebble import ProcessExpired, ProcessPool
+
+from edge_ad.errors import EdgeAdError
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+
+
+class WorkerCrashedError(EdgeAdError):
+    """A worker process died: by a signal, or without an answer."""
+
+
+class WorkerTimeoutError(EdgeAdError):
+    """A worker process did not answer within the time limit and was ended."""
+
+
+@dataclass(frozen=True)
+class Outcome(Generic[Task, Result]):
+    """What became of a task: a result, or the error that ended it."""
+
+    task: Task
+    result: Result | None
+    error: EdgeAdError | None
+
+
+def run_tasks(
+    function: Callable[[Task], Result],
+    tasks: Iterable[Task],
+    *,
+    jobs: int,
+    time_limit_s: float,
+    describe: Callable[[Task], str],
+) -> Iterator[Outcome[Task, Result]]:
+    """Run `function` on every task in `jobs` fresh processes; yield outcomes as they come.
+
+    A task that crashes its process or exceeds the time limit becomes an Outcome with an error, and
+    the rest go on in a new process. Errors that edge_ad does not raise on purpose are raised here.
+    Processes are spawned, not forked: TensorFlow's threads do not survive a fork.
+    """
+    pool = ProcessPool(
+        max_workers=jobs,
+        context=multiprocessing.get_context("spawn"),
+        initializer=_leave_interrupts_to_parent,
+    )
+    finished = False
+    try:
+        futures: dict[Future[Result], Task] = {
+            pool.schedule(function, args=[task], timeout=time_limit_s): task for task in tasks
+        }
+        pool.close()  # type: ignore[no-untyped-call]
+        pending = set(futures)
+        while pending:
+            done, pending = wait(pending, return_when=FIRST_COMPLETED)
+            for future in done:
+                task = futures[future]
+                try:
+                    yield Outcome(task, future.result(), None)
+                except TimeoutError:
+                    yield Outcome(task, None, _too_slow(describe(task), time_limit_s))
+                except ProcessExpired as error:
+                    yield Outcome(task, None, _crashed(describe(task), error.exitcode))
+                except EdgeAdError as error:
+                    yield Outcome(task, None, error)
+        finished = True
+    finally:
+        if not finished:
+            pool.stop()  # type: ignore[no-untyped-call]
+        pool.join()
+
+
+def default_jobs() -> int:
+    """One process per processor this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _leave_interrupts_to_parent() -> None:
+    # Ctrl-C reaches the whole process group; the parent decides what becomes of the workers.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _too_slow(what: str, limit_s: float) -> EdgeAdError:
+    return WorkerTimeoutError(f"{what}: no answer within {limit_s:g} s; the process was ended")
+
+
+def _crashed(what: str, exit_code: int) -> EdgeAdError:
+    if exit_code < 0:
+        name = signal.Signals(-exit_code).name
+        hint = " (out of memory?)" if name == "SIGKILL" else ""
+        return WorkerCrashedError(f"{what}: the process was killed by {name}{hint}")
+    return WorkerCrashedError(f"{what}: the process ended with exit code {exit_code}")

@@ -1,0 +1,66 @@
+"""From a recording to what training and scoring need: scaler and windows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_ad.detect.scaler import Scaler, fit_standard
+from edge_ad.detect.window import sliding_windows, whole_windows
+from edge_ad.errors import DataError
+from edge_ad.toolchain.datasets.recording import Recording
+from edge_ad.toolchain.workspace import BuildPlan
+
+_FEWEST_TRAIN_WINDOWS = 20
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A recording, scaled and cut into windows. Window `i` starts at row `i`."""
+
+    recording: Recording
+    scaler: Scaler
+    windows: NDArray[np.float32]
+    """`(n_windows, window_length, n_channels)` scaled; a view."""
+    finite: NDArray[np.bool_]
+    """`(n_windows,)`: the window holds numbers only."""
+    train: NDArray[np.int64]
+    """Indices of the whole windows that lie in the train span."""
+
+
+def prepare(recording: Recording, plan: BuildPlan) -> Prepared:
+    """Fit the scaler on the train span and cut windows.
+
+    Raises DataError where the train span has too few whole windows, or nothing follows it.
+    """
+    length, rows = plan.settings.window_length, recording.train_rows
+    if len(recording) < rows + length:
+        raise DataError(
+            f"{recording.name}: {len(recording)} rows leave fewer than {length} (one window) after the "
+            f"train span of {rows}, so nothing to test on; set a shorter train span"
+        )
+    times, samples = recording.times, recording.samples
+    whole = whole_windows(times[:rows], samples[:rows], length, plan.format.largest_gap_s)
+    train = np.flatnonzero(whole)
+    if len(train) < _FEWEST_TRAIN_WINDOWS:
+        raise DataError(
+            f"{recording.name}: the train span of {rows} rows has {len(train)} whole windows of {length} "
+            f"rows, at least {_FEWEST_TRAIN_WINDOWS} are needed{_why_broken(recording, plan)}"
+        )
+    in_train = samples[:rows]
+    scaler = fit_standard(in_train[np.isfinite(in_train).all(axis=1)])
+    windows = sliding_windows(scaler.transform(samples), length)
+    finite = whole_windows(times, samples, length, np.inf)
+    return Prepared(recording, scaler, windows, finite, train)
+
+
+def _why_broken(recording: Recording, plan: BuildPlan) -> str:
+    rows = recording.train_rows
+    bad = ~np.isfinite(recording.samples[:rows])
+    if bad.any():
+        worst = int(bad.sum(axis=0).argmax())
+        return f"; {bad.any(axis=1).sum()} rows miss a value, most in {recording.channels[worst].name!r}"
+    gaps = int((np.diff(recording.times[:rows]) > plan.format.largest_gap_s).sum())
+    return f"; {gaps} steps in time exceed {plan.format.largest_gap_s:g} s" if gaps else ""

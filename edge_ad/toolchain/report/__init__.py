@@ -1,0 +1,1 @@
+"""What a build tells people: the summary file and the comparison table."""

@@ -1,0 +1,176 @@
+"""`summary.json`: quality, size and latency per model, variant and rule."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import reduce
+from operator import add
+from statistics import median
+
+from edge_ad.toolchain.gate import GateRecord
+from edge_ad.toolchain.metrics import Confusion
+from edge_ad.toolchain.parity import RULES
+from edge_ad.toolchain.steps import EvaluationRecord
+from edge_ad.toolchain.workspace import BuildPlan, Workspace, save_record, variant_name
+
+
+@dataclass(frozen=True)
+class Row:
+    """One model x variant x rule over all assets."""
+
+    model: str
+    variant: str
+    """Precision of the converted form: `float32`, `int8`."""
+    rule: str
+    f1: float | None
+    """Fraction, over the test rows of all assets together; None without labels."""
+    far: float | None
+    mar: float | None
+    size_bytes: int
+    """Size of the `.tflite` file; the median over assets."""
+    latency_p50_us: float
+    """Median time from sample to decision in the stream; the median over assets."""
+
+
+@dataclass(frozen=True)
+class AssetRow:
+    """The same for one asset."""
+
+    asset: str
+    model: str
+    variant: str
+    rule: str
+    f1: float | None
+    far: float | None
+    mar: float | None
+    size_bytes: int
+    latency_p50_us: float
+    ucl: float
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The whole of `summary.json`."""
+
+    preset: str | None
+    rows: tuple[Row, ...]
+    assets: tuple[AssetRow, ...]
+    n_test_rows: int
+    """Labelled rows after the train spans."""
+    anomalous_share: float | None
+    """Share of the labelled test rows that are anomalous."""
+    unknown_share: float
+    """Share of all test rows on which the stream had no whole window."""
+    always_on_f1: float | None
+    """F1 of an alarm that never ends: the least that a detector must beat."""
+    gate_passed: bool | None
+    """None where the gate has not judged these models."""
+    caveats: tuple[str, ...]
+
+
+_SKAB_CAVEATS = (
+    "SKAB: mean |z| with no model at all scores F1 0.660.",
+    "SKAB: the position in the file alone (rows 570-970 of each) scores F1 0.929; distrust any result "
+    "that nears it.",
+)
+
+
+def summarize(workspace: Workspace, plan: BuildPlan) -> Summary:
+    """Gather the evaluations of a build and write `summary.json`. Raises OutputError."""
+    rows: list[Row] = []
+    asset_rows: list[AssetRow] = []
+    n_unknown = 0
+    counts = Confusion()
+    for model in plan.settings.models:
+        for precision in plan.settings.precisions:
+            variant = variant_name(model, precision)
+            records = {
+                asset.name: workspace.require(
+                    workspace.asset_file(asset.name, f"{variant}.evaluation.json"),
+                    EvaluationRecord,
+                    "evaluate",
+                )
+                for asset in plan.assets
+            }
+            n_unknown = sum(record.n_unknown for record in records.values())
+            for rule in RULES:
+                judged = {name: _counts(record, rule) for name, record in records.items()}
+                counts = reduce(add, judged.values(), Confusion())
+                rows.append(
+                    Row(
+                        model,
+                        precision,
+                        rule,
+                        *(counts.f1, counts.far, counts.mar),
+                        round(median(record.size_bytes for record in records.values())),
+                        median(record.latency_p50_us for record in records.values()),
+                    )
+                )
+                for name, record in records.items():
+                    own = judged[name]
+                    asset_rows.append(
+                        AssetRow(
+                            *(name, model, precision, rule, own.f1, own.far, own.mar),
+                            *(record.size_bytes, record.latency_p50_us, record.limit.ucl),
+                        )
+                    )
+    gate = workspace.load(workspace.root / "gate.json", GateRecord)
+    anomalous = counts.true_positive + counts.false_negative
+    share = anomalous / counts.n_rows if counts.n_rows else None
+    always_on = Confusion(anomalous, counts.n_rows - anomalous, 0, 0).f1
+    n_test = sum(asset.n_rows for asset in plan.assets) - _train_rows(workspace, plan)
+    unknown_share = n_unknown / n_test
+    summary = Summary(
+        preset=plan.preset,
+        rows=tuple(rows),
+        assets=tuple(asset_rows),
+        n_test_rows=counts.n_rows,
+        anomalous_share=share,
+        unknown_share=unknown_share,
+        always_on_f1=always_on,
+        gate_passed=gate.passed if gate else None,
+        caveats=tuple(_caveats(plan, share, always_on, unknown_share)),
+    )
+    save_record(workspace.root / "summary.json", summary)
+    return summary
+
+
+def _counts(record: EvaluationRecord, rule: str) -> Confusion:
+    found = record.leaderboard if rule == "leaderboard" else record.streaming
+    return found or Confusion()
+
+
+def _train_rows(workspace: Workspace, plan: BuildPlan) -> int:
+    if plan.format.train.rows is not None:
+        return plan.format.train.rows * len(plan.assets)
+    return sum(workspace.recording(plan, asset).train_rows for asset in plan.assets)
+
+
+def _caveats(
+    plan: BuildPlan, share: float | None, always_on: float | None, unknown_share: float
+) -> list[str]:
+    """What a reader must know beside an F1."""
+    notes = []
+    if share is None:
+        notes.append("The recordings have no labels, so there is no F1, FAR or MAR.")
+    elif always_on is not None:
+        notes.append(
+            f"{share:.1%} of the labelled test rows are anomalous: an always-on alarm scores F1 "
+            f"{always_on:.3f}."
+        )
+    if plan.preset == "skab":
+        notes += _SKAB_CAVEATS
+    if plan.preset == "pump":
+        notes.append(
+            "The recordings are simulated: they show that the chain works, not how well it "
+            "detects on your machine."
+        )
+    notes += [
+        f"The leaderboard rule looks ahead by {plan.settings.window_length - 2} samples, as the published "
+        "figures do; a device decides by the streaming rule "
+        f"({plan.settings.alarm.k} consecutive exceedances).",
+        f"{unknown_share:.1%} of the test rows are 'unknown' in the stream (no whole window); they count "
+        "as no alarm.",
+        "Scores are per row and never point-adjusted.",
+    ]
+    return notes

@@ -1,0 +1,123 @@
+"""Everything a build can be told, with its defaults: the seed notebook's protocol."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from edge_ad.bundle.codec import DecodeError, decode
+from edge_ad.bundle.manifest import AlarmRuleEntry, Precision
+from edge_ad.detect.limit import LimitRule
+from edge_ad.errors import ConfigurationError
+
+MODEL_UNITS = {"full": 100, "tiny": 16}
+"""LSTM units of the encoder and of the decoder."""
+
+
+Optimize = Literal["size", "speed"]
+"""What a converted form is made for: see `edge_ad.toolchain.convert`."""
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """How the autoencoder is trained: adam on the mean absolute error, windows in order of time."""
+
+    epochs: int = 100
+    """Largest number of epochs."""
+    batch_size: int = 32
+    validation_share: float = 0.1
+    """Share of the training windows, the last ones, that are held out for early stopping."""
+    patience: int = 5
+    """Epochs without a better validation loss after which training stops."""
+    learning_rate: float = 0.001
+    keep: Literal["best", "last"] = "best"
+    """Weights of which epoch are kept: the one with the best validation loss, or the last one, which
+    is what the seed notebook does."""
+    seed: int = 0
+    """Together with the recording's digest it seeds the initial weights: every asset gets a draw of
+    its own, as in the notebook, and the same one in every build."""
+
+    def __post_init__(self) -> None:
+        if self.epochs < 1 or self.batch_size < 1 or self.patience < 1:
+            raise ValueError("epochs, batch_size and patience must be at least 1")
+        if self.seed < 0:
+            raise ValueError("seed must not be negative")
+        if not 0 < self.validation_share < 1:
+            raise ValueError("validation_share must lie between 0 and 1")
+        if not 0 < self.learning_rate < 1:
+            raise ValueError("learning_rate must lie between 0 and 1")
+
+
+@dataclass(frozen=True)
+class Margins:
+    """How much worse than its reference a model may be. Fractions, not percent."""
+
+    f1_drop: float
+    """Largest allowed `(F1 of the reference - F1) / F1 of the reference`."""
+    far_rise: float
+    """Largest allowed `FAR - FAR of the reference`."""
+    mar_rise: float
+    min_agreement: float
+    """Smallest share of rows on which both decide alike."""
+
+
+@dataclass(frozen=True)
+class GateSettings:
+    """The parity gate: all margins hold under both rules, over all assets of the build together."""
+
+    max_score_error: float = 1e-3
+    """float32 against Keras: largest difference of a window's score, relative to the larger of
+    score and UCL, among windows that score at most ten times the UCL."""
+    conversion: Margins = Margins(f1_drop=0.001, far_rise=0.001, mar_rise=0.001, min_agreement=0.999)
+    """float32 against Keras."""
+    quantization: Margins = Margins(f1_drop=0.02, far_rise=0.02, mar_rise=0.02, min_agreement=0.98)
+    """int8 against float32 of the same model."""
+    reduction: Margins = Margins(f1_drop=0.05, far_rise=0.05, mar_rise=0.05, min_agreement=0.8)
+    """tiny against full, both float32."""
+
+
+@dataclass(frozen=True)
+class BuildSettings:
+    """The settings of a build; the TOML file of `--config` has the same keys."""
+
+    window_length: int = 10
+    models: tuple[str, ...] = ("full", "tiny")
+    precisions: tuple[Precision, ...] = ("float32", "int8")
+    optimize: Optimize = "size"
+    training: TrainingSettings = TrainingSettings()
+    limit: LimitRule = LimitRule()
+    alarm: AlarmRuleEntry = AlarmRuleEntry()
+    gate: GateSettings = GateSettings()
+    build_number: int = 1
+    """Increase it for a bundle that is to replace an earlier one."""
+    model_version: str = "1"
+    variants: tuple[str, ...] = field(default=())
+    """Which converted forms go into the bundles; empty means all."""
+
+    def __post_init__(self) -> None:
+        if self.window_length < 2:
+            raise ValueError("window_length must be at least 2")
+        if not self.models or not set(self.models) <= set(MODEL_UNITS):
+            raise ValueError(f"models can be {', '.join(MODEL_UNITS)}")
+        if "float32" not in self.precisions:
+            raise ValueError("precisions must include float32, the reference of the others")
+        known = [f"{model}-{precision}" for model in self.models for precision in self.precisions]
+        for variant in self.variants:
+            if variant not in known:
+                raise ValueError(f"no variant {variant!r} in this build; there are: {', '.join(known)}")
+
+
+def load_settings(path: Path) -> BuildSettings:
+    """Read settings from a TOML file; what it leaves out keeps its default.
+
+    Raises ConfigurationError naming the file and the key.
+    """
+    try:
+        with path.open("rb") as file:
+            return decode(BuildSettings, tomllib.load(file))
+    except OSError as error:
+        raise ConfigurationError(f"cannot read {path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, DecodeError) as error:
+        raise ConfigurationError(f"{path}: {error}") from error

@@ -1,0 +1,190 @@
+"""Training the autoencoder: traced once per shape, weights reset for every asset."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_ad.errors import TrainingError
+from edge_ad.toolchain.architecture import Architecture, Weights
+from edge_ad.toolchain.settings import TrainingSettings
+from edge_ad.toolchain.tensorflow import load_keras, load_tensorflow
+
+_LONGEST_UNROLLED = 64  # a longer window is run in a loop: unrolling it would trace for minutes
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """The result of one training."""
+
+    weights: Weights
+    losses: tuple[float, ...]
+    """Training loss after each epoch (mean absolute error, in scaled units)."""
+    validation_losses: tuple[float, ...]
+
+
+def build_keras_model(architecture: Architecture) -> Any:
+    """The Keras model of an architecture, as in the seed notebook; weights are not trained."""
+    layers = load_keras().layers
+    unroll = architecture.window_length <= _LONGEST_UNROLLED
+
+    def lstm(units: int, sequences: bool) -> Any:
+        return layers.LSTM(
+            units, activation=architecture.activation, return_sequences=sequences, unroll=unroll
+        )
+
+    inputs = layers.Input((architecture.window_length, architecture.n_channels))
+    x = inputs
+    for position, units in enumerate(architecture.encoder, start=1):
+        x = lstm(units, sequences=position < len(architecture.encoder))(x)
+    x = layers.RepeatVector(architecture.window_length)(x)
+    for units in architecture.decoder:
+        x = lstm(units, sequences=True)(x)
+    outputs = layers.TimeDistributed(layers.Dense(architecture.n_channels))(x)
+    return load_keras().Model(inputs, outputs)
+
+
+class Trainer:
+    """Trains any number of assets of one shape with one traced graph.
+
+    Keras traces a graph per `fit` and per model, which costs more time and memory than training
+    networks this small; here the weights and the optimizer's state are set back instead.
+    """
+
+    def __init__(self, architecture: Architecture, batch_size: int) -> None:
+        tf, keras = load_tensorflow(), load_keras()
+        self._tf = tf
+        self._architecture = architecture
+        self._batch_size = batch_size
+        model = build_keras_model(architecture)
+        optimizer = keras.optimizers.Adam()
+        optimizer.build(model.trainable_variables)
+        self._model, self._optimizer = model, optimizer
+        self._optimizer_start = [variable.numpy() for variable in optimizer.variables]
+        batch = tf.TensorSpec((batch_size, architecture.window_length, architecture.n_channels), tf.float32)
+        present = tf.TensorSpec((batch_size,), tf.float32)
+
+        def loss_of(windows: Any, outputs: Any, weight: Any) -> Any:
+            errors = tf.reduce_mean(tf.abs(outputs - windows), axis=[1, 2])
+            return tf.reduce_sum(errors * weight) / tf.reduce_sum(weight)
+
+        def step(windows: Any, weight: Any) -> Any:
+            with tf.GradientTape() as tape:
+                loss = loss_of(windows, model(windows, training=True), weight)
+            gradients = tape.gradient(loss, model.trainable_variables)
+            optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
+            return loss
+
+        def predict(windows: Any) -> Any:
+            return model(windows, training=False)
+
+        self._step = tf.function(step, autograph=False, input_signature=[batch, present])
+        self._predict = tf.function(predict, autograph=False, input_signature=[batch])
+
+    def fit(
+        self,
+        windows: NDArray[np.float32],
+        settings: TrainingSettings,
+        initial: Weights,
+    ) -> TrainedModel:
+        """Train from `initial` weights on `(n, window_length, n_channels)` scaled windows.
+
+        The last windows validate; training stops as Keras's EarlyStopping does.
+        Raises TrainingError for too few windows or a loss that is not finite.
+        """
+        n_train = math.floor(len(windows) * (1 - settings.validation_share))
+        if n_train < 1 or n_train == len(windows):
+            raise TrainingError(
+                f"{len(windows)} training windows are too few to hold some out for validation"
+            )
+        self._assign(initial)
+        for variable, value in zip(self._optimizer.variables, self._optimizer_start, strict=True):
+            variable.assign(value)
+        self._optimizer.learning_rate.assign(settings.learning_rate)
+        batches = self._batches(windows[:n_train])
+        validation = windows[n_train:]
+        losses: list[float] = []
+        validation_losses: list[float] = []
+        best, waited, kept = math.inf, 0, initial
+        for epoch in range(settings.epochs):
+            total = sum(float(self._step(b, weight)) * n for b, weight, n in batches)
+            losses.append(total / n_train)
+            errors = np.abs(self.predict(validation) - validation)
+            validation_losses.append(float(errors.mean(dtype=np.float64)))
+            if not math.isfinite(losses[-1] + validation_losses[-1]):
+                raise TrainingError(
+                    f"the loss is not finite after epoch {epoch + 1}; are there extreme values in the "
+                    "train span?"
+                )
+            if validation_losses[-1] < best:
+                best, waited, kept = validation_losses[-1], 0, self._weights()
+            else:
+                waited += 1
+                if waited >= settings.patience:
+                    break
+        if settings.keep == "last":
+            kept = self._weights()
+        self._assign(kept)
+        return TrainedModel(kept, tuple(losses), tuple(validation_losses))
+
+    def _weights(self) -> Weights:
+        return [weight.numpy() for weight in self._model.weights]
+
+    def _assign(self, weights: Weights) -> None:
+        for variable, value in zip(self._model.weights, weights, strict=True):
+            variable.assign(value)
+
+    def predict(self, windows: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Reconstructions `(n, window_length, n_channels)` of scaled windows, with the current weights."""
+        parts = [self._predict(batch).numpy()[:n] for batch, _, n in self._batches(windows)]
+        return np.concatenate(parts) if parts else np.empty_like(windows)
+
+    def _batches(self, windows: NDArray[np.float32]) -> list[tuple[Any, Any, int]]:
+        """Batches of one fixed size, so that one trace serves all: the last one is filled up with
+        zeros that weigh nothing.
+        """
+        tf, size = self._tf, self._batch_size
+        batches = []
+        for start in range(0, len(windows), size):
+            part = np.ascontiguousarray(windows[start : start + size])
+            filled = np.zeros((size, *windows.shape[1:]), np.float32)
+            filled[: len(part)] = part
+            weight = (np.arange(size) < len(part)).astype(np.float32)
+            batches.append((tf.constant(filled), tf.constant(weight), len(part)))
+        return batches
+
+
+@cache
+def trainer_for(architecture: Architecture, batch_size: int) -> Trainer:
+    """The process's one trainer for a shape."""
+    return Trainer(architecture, batch_size)
+
+
+def initial_weights(architecture: Architecture, seed: int, recording_sha256: str) -> Weights:
+    """Untrained weights as Keras draws them: Glorot-uniform kernels, orthogonal recurrent kernels,
+    zero biases but for the forget gates' ones.
+
+    The draw depends on the seed and on the recording alone, not on what else is in a build.
+    """
+    initializers = load_keras().initializers
+    draws = np.random.SeedSequence([seed, int(recording_sha256, 16)])
+    seeds = iter(draws.generate_state(len(architecture.weight_shapes)).tolist())
+
+    def kernel(shape: tuple[int, ...]) -> NDArray[np.float32]:
+        return np.asarray(initializers.GlorotUniform(seed=next(seeds))(shape), np.float32)
+
+    def recurrent(shape: tuple[int, ...]) -> NDArray[np.float32]:
+        return np.asarray(initializers.Orthogonal(seed=next(seeds))(shape), np.float32)
+
+    weights: Weights = []
+    for inputs, units in architecture.layer_inputs:
+        bias = np.zeros(4 * units, np.float32)
+        bias[units : 2 * units] = 1
+        weights += [kernel((inputs, 4 * units)), recurrent((units, 4 * units)), bias]
+    *_, dense_kernel, dense_bias = architecture.weight_shapes
+    return [*weights, kernel(dense_kernel), np.zeros(dense_bias, np.float32)]
