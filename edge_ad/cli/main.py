@@ -30,6 +30,10 @@ _COMMANDS = {
 }
 
 
+class _ReaderGoneError(Exception):
+    """Whoever read our output has closed it. Click would take the bare BrokenPipeError for a failure."""
+
+
 class _LazyGroup(click.Group):
     """A group whose commands are imported when asked for, so that a Pi never loads the workstation's."""
 
@@ -42,6 +46,12 @@ class _LazyGroup(click.Group):
         module, _, attribute = _COMMANDS[cmd_name].partition(":")
         command: click.Command = getattr(importlib.import_module(f"edge_ad.cli.{module}"), attribute)
         return command
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            raise _ReaderGoneError from error
 
 
 @click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
@@ -73,15 +83,20 @@ def main() -> NoReturn:
     except EdgeAdError as error:
         click.echo(f"edge-ad: {error}", err=True)
         code = error.exit_code
-    except BrokenPipeError:
-        # The reader has seen enough. Python would complain once more when it closes stdout.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (BrokenPipeError, _ReaderGoneError):
+        # The reader has seen enough: a normal end.
+        _abandon_stdout()
         code = 0
     except OSError as error:
         if error.filename is not None:
             raise
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _abandon_stdout()
         failure = OutputError(f"cannot write the output: {error.strerror}")
         click.echo(f"edge-ad: {failure}", err=True)
         code = failure.exit_code
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _abandon_stdout() -> None:
+    """Send what is still buffered nowhere; Python would fail on it once more at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

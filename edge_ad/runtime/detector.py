@@ -20,8 +20,8 @@ from edge_ad.errors import BundleMismatchError
 from edge_ad.runtime.interpreter import ReconstructionModel
 from edge_ad.runtime.latency import LatencyRecorder
 
-_LARGEST_SQUARE = 1e60
-"""Scaled samples with a larger sum of squares do not fit into float32 arithmetic."""
+_LARGEST = 1e30
+"""Values from here on count as not finite: they would leave float32's range on the way to a score."""
 
 
 class WindowModel:
@@ -154,10 +154,14 @@ class Detector:
         self._last_time = time
         row = self._row
         row[:] = sample
+        # One product finds what no window may hold: NaN makes it NaN; infinite and absurd values,
+        # clamped so that the product itself stays finite, make it too large.
+        np.maximum(row, -_LARGEST, out=row)
+        np.minimum(row, _LARGEST, out=row)
+        if not row.dot(row) < _LARGEST**2:
+            return self._unknown(time, self._break(f"not-finite: {self._not_finite()}"))
         np.subtract(row, self._offset, row)
         np.divide(row, self._scale, row)
-        if not row.dot(row) < _LARGEST_SQUARE:  # false for NaN as well
-            return self._unknown(time, self._break(f"not-finite: {self._not_finite()}"))
         window = self._ring.push(row)
         if window is None:
             return self._unknown(time, self._refilling())
@@ -207,5 +211,5 @@ class Detector:
         return Decision(time, "unknown", None, self.ucl, None, reason)
 
     def _not_finite(self) -> str:
-        bad = ~(np.abs(self._row) < math.sqrt(_LARGEST_SQUARE))
+        bad = ~(np.abs(self._row) < _LARGEST)
         return ", ".join(n for n, is_bad in zip(self._channels, bad, strict=True) if is_bad)

@@ -1,20 +1,40 @@
-"""A simulated pump test bed: closed water loop, motor, eight sensors, labelled faults.
+"""A simulated pump test bed: a closed water loop with eight sensors and labelled faults.
 
-The channels, units, sampling and noise are those of the SKAB test bed; the constants are this module's own,
-reasoned in docs/pump.md. Physics is integrated in steps of 0.1 s; sensors are read once a second.
+The channels, units, sampling and noise are those of SKAB's test bed; the machine is this project's own.
+The physics is in `pump_plant`, the faults are in `pump_faults`; here are the surroundings, the sensors and
+the recordings. docs/pump.md explains all of it.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from enum import StrEnum
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge_ad.errors import ConfigurationError
+from edge_ad.toolchain.datasets.pump_faults import (
+    HEALTHY,
+    Condition,
+    Fault,
+    FaultEpisode,
+    check_episodes,
+    condition_at,
+    present_fault,
+)
+from edge_ad.toolchain.datasets.pump_plant import (
+    NOMINAL_FLOW,
+    NOMINAL_SPEED,
+    NOMINAL_VOLTAGE,
+    Plant,
+    PlantTrace,
+    Surroundings,
+    run_plant,
+)
+
+__all__ = ["PUMP_CHANNELS", "Fault", "FaultEpisode", "PumpRun", "simulate_pump", "standard_run"]
 
 PUMP_CHANNELS: tuple[tuple[str, str, float, float], ...] = (
     ("Accelerometer1RMS", "g", 0.0, 2.0),
@@ -26,69 +46,13 @@ PUMP_CHANNELS: tuple[tuple[str, str, float, float], ...] = (
     ("Voltage", "V", 0.0, 400.0),
     ("Volume Flow RateRMS", "L/min", 0.0, 200.0),
 )
-"""Name, unit, lowest and highest value the sensor can show."""
+"""Name, unit, lowest and highest plausible value of the sensor."""
 
-_STEP_S = 0.1
-_STEPS_PER_SAMPLE = 10
 _START = 1_767_600_000  # 2026-01-05 08:00:00 UTC
-
-# The plant. Flow is in L/min inside the equations, so hydraulic constants carry that unit.
-_SPEED = 303.0  # rad/s, a two-pole motor at 50 Hz less its slip
-_SYNCHRONOUS = 314.16  # rad/s
-_SLIP_TORQUE = 0.022  # N m per rad/s of slip, the linear part of the torque curve
-_ROTOR_INERTIA = 4e-4  # kg m2
-_FRICTION = 2.6e-4  # N m per rad/s, bearings and seal
-_SHUTOFF_HEAD = 4.2  # m at nominal speed
-_HEAD_LOSS = 1.17e-3  # m per (L/min)2, falling part of the pump curve
-_EFFICIENCY = 0.38
-_PIPE_LOSS = 1.2e-3  # m per (L/min)2
-_VALVE_LOSS = 7.0e-4  # m per (L/min)2, outlet valve fully open
-_INLET_LOSS = 3.0e-4  # m per (L/min)2
-_FLOW_INERTANCE = 0.06  # m per (L/min per s): 4 m of pipe
-_NPSH_REQUIRED = 1.2e-3  # m per (L/min)2
-_ATMOSPHERE_HEAD = 10.1  # m of water
-_CAVITATION_MARGIN = 3.0  # m of NPSH margin at which half of the eye is filled with vapour
-_BODY_HEAT = 520.0  # J/K, motor body; with the conductances, a time constant of 11 minutes
-_BODY_TO_AIR = 0.55  # W/K
-_BODY_TO_WATER = 0.25  # W/K
-_WATER_HEAT = 29_000.0  # J/K, 7 L of water
-_WATER_TO_AIR = 9.0  # W/K
-_WINDING_RESISTANCE = 24.0  # ohm
-_MAGNETIZING_CURRENT = 0.86  # A
-_IRON_LOSS = 13.0  # W at nominal voltage
-_SUPPLY_VOLTAGE = 231.0  # V
-
-
-class Fault(StrEnum):
-    """Kinds of faults the test bed can have."""
-
-    VALVE_CLOSING = "valve-closing"
-    CAVITATION = "cavitation"
-    ROTOR_IMBALANCE = "rotor-imbalance"
-    LEAK = "leak"
-    SENSOR_DRIFT = "sensor-drift"
-
-
-@dataclass(frozen=True)
-class FaultEpisode:
-    """A fault from its onset to its repair."""
-
-    kind: Fault
-    start_s: float
-    """Onset, in seconds after the start of the run."""
-    end_s: float
-    """Moment of the repair; the plant then recovers by itself."""
-    severity: float = 1.0
-    """Above 0, up to 1."""
-    ramp_s: float = 60.0
-    """Time over which the fault grows to its severity."""
-
-    def level(self, time_s: float) -> float:
-        """How far the fault has grown, 0 … severity."""
-        if not self.start_s <= time_s < self.end_s:
-            return 0.0
-        grown = (time_s - self.start_s) / self.ramp_s if self.ramp_s > 0 else 1.0
-        return self.severity * min(1.0, grown)
+_RUN_IN_S = 900  # so that the wander of the surroundings has reached the temperatures
+_LITRES_PER_MINUTE = 60_000.0  # in a m3/s
+_PRESSURE_STEP, _PRESSURE_ZERO = 0.327927, 0.054711  # bar, the converter of SKAB's transducer
+_FLOW_STEP = 1.0  # L/min
 
 
 @dataclass(frozen=True)
@@ -101,260 +65,193 @@ class PumpRun:
     """`(n, 8)` engineering units, channels as in `PUMP_CHANNELS`."""
     labels: NDArray[np.bool_]
     """`(n,)`, True while a fault is present."""
-    faults: tuple[str, ...]
+    fault_kinds: tuple[str, ...]
     """Kind of the fault present at each row, or an empty string."""
 
 
-@dataclass(frozen=True)
-class _Plant:
-    """What differs between two machines of the same make."""
-
-    imbalance: float
-    turbulence: float
-    head: float
-    valve: float
-    magnetizing: float
-    ambient: float
-
-
-@dataclass(frozen=True)
-class _Health:
-    """What the faults do to the plant at one moment."""
-
-    valve_opening: float = 1.0
-    static_loss: float = 0.0
-    """Fall of the loop's static pressure, in m of water."""
-    imbalance: float = 1.0
-    leak: float = 0.0
-    thermocouple_offset: float = 0.0
-
-
-def simulate_pump(seed: int, *, duration_s: int = 1200, episodes: Sequence[FaultEpisode] = ()) -> PumpRun:
+def simulate_pump(
+    seed: int,
+    *,
+    duration_s: int = 1200,
+    episodes: Sequence[FaultEpisode] = (),
+    gaps: Sequence[tuple[int, int]] = (),
+) -> PumpRun:
     """Run the test bed for `duration_s` seconds; equal arguments give equal bytes.
 
-    The seed chooses the machine (slightly different constants) and the noise. About one row in
-    twenty is missing, as in SKAB, so that some steps are 2 s. Raises ConfigurationError for a
-    duration or an episode that makes no sense.
+    The seed chooses the machine (slightly different constants), its surroundings and the noise. The
+    recorder needs 1.05 s per row and writes whole seconds, so that one step in twenty is 2 s; in each
+    of `gaps` (start and end, in seconds after the start of the run) it writes nothing. Raises
+    ConfigurationError for a seed, a duration, an episode or a gap that makes no sense.
     """
-    _check(duration_s, episodes)
+    _check(seed, duration_s, gaps)
+    check_episodes(episodes, duration_s)
     rng = np.random.Generator(np.random.PCG64(seed))
     plant = _make_plant(rng)
-    physics = _integrate(plant, duration_s, episodes, rng)
-    samples = _read_sensors(physics, plant, rng)
-    faults = [
-        next((str(e.kind) for e in episodes if e.start_s <= second < e.end_s), "")
-        for second in range(duration_s)
-    ]
-    kept = _kept_rows(duration_s, rng)
+    surroundings = _wandering_surroundings(_RUN_IN_S + duration_s, rng)
+    conditions = [HEALTHY] * _RUN_IN_S + [condition_at(episodes, second) for second in range(duration_s)]
+    trace = run_plant(plant, conditions, surroundings)
+    samples = _read_sensors(plant, trace, conditions, surroundings, rng)[_RUN_IN_S:]
+    recorded = _recorded_seconds(duration_s, gaps, rng)
+    fault_kinds = tuple(present_fault(episodes, second) for second in recorded.tolist())
     return PumpRun(
-        times=(_START + kept).astype(np.float64),
-        samples=samples[kept],
-        labels=np.array([bool(faults[i]) for i in kept]),
-        faults=tuple(faults[i] for i in kept),
+        times=(_START + recorded).astype(np.float64),
+        samples=np.ascontiguousarray(samples[recorded]),
+        labels=np.array([kind != "" for kind in fault_kinds], np.bool_),
+        fault_kinds=fault_kinds,
     )
+
+
+_STANDARD_SHAPES: dict[Fault, tuple[float, float]] = {
+    Fault.VALVE_CLOSING: (0.50, 200.0),
+    Fault.CAVITATION: (0.80, 120.0),
+    Fault.ROTOR_IMBALANCE: (0.50, 120.0),
+    Fault.LEAK: (0.80, 120.0),
+    Fault.SENSOR_DRIFT: (0.90, 200.0),
+    Fault.INLET_VALVE_CLOSING: (0.50, 200.0),
+}
+"""Severity and ramp in the preset: hard to see at first, plain at the end."""
 
 
 def standard_run(index: int) -> PumpRun:
-    """The preset's recordings: number 0 … 4 has one kind of fault each, in the order of `Fault`.
+    """The preset's recordings: number 0, 1, … has the first, second, … kind of `Fault`, and so on in turn.
 
-    20 minutes: the first 400 rows and a while beyond are normal, then comes the fault, then recovery.
+    About 1,200 rows: the first 400 and a while beyond are normal, then comes the fault, then recovery.
+    Each number is a machine of its own. Raises ConfigurationError for a negative index.
     """
+    if index < 0:
+        raise ConfigurationError(f"standard runs are numbered from 0; there is no {index}")
     kind = list(Fault)[index % len(Fault)]
-    start = 610.0 + 25 * (index % 4)
+    severity, ramp = _STANDARD_SHAPES[kind]
+    start = 590.0 + 25 * (index % 4)
     return simulate_pump(
-        1000 + index, duration_s=1250, episodes=[FaultEpisode(kind, start, start + 380, 0.9, 60.0)]
+        1000 + index, duration_s=1250, episodes=[FaultEpisode(kind, start, start + 400, severity, ramp)]
     )
 
 
-def _check(duration_s: int, episodes: Sequence[FaultEpisode]) -> None:
-    if duration_s < 1:
-        raise ConfigurationError(f"a run lasts at least 1 s, not {duration_s}")
-    end = 0.0
-    for episode in sorted(episodes, key=lambda e: e.start_s):
-        if not 0 < episode.severity <= 1:
-            raise ConfigurationError(f"severity must be above 0 and at most 1, not {episode.severity}")
-        if not episode.ramp_s >= 0:
-            raise ConfigurationError(f"ramp_s must not be negative: {episode.ramp_s}")
-        if not 0 <= episode.start_s < episode.end_s:
-            raise ConfigurationError(f"{episode.kind}: it must end after it starts, and start at 0 or later")
-        if episode.start_s < end:
-            raise ConfigurationError(f"{episode.kind}: it starts before the fault before it has ended")
-        end = episode.end_s
-
-
-def _make_plant(rng: np.random.Generator) -> _Plant:
-    spread = np.clip(rng.normal(size=6), -2, 2)
-    return _Plant(
-        imbalance=1 + 0.06 * spread[0],
-        turbulence=1 + 0.08 * spread[1],
-        head=1 + 0.015 * spread[2],
-        valve=1 + 0.05 * spread[3],
-        magnetizing=1 + 0.03 * spread[4],
-        ambient=22 + 0.8 * spread[5],
-    )
-
-
-def _health(episodes: Sequence[FaultEpisode], time_s: float) -> _Health:
-    health = _Health()
-    for episode in episodes:
-        level = episode.level(time_s)
-        if level == 0:
-            continue
-        if episode.kind is Fault.VALVE_CLOSING:
-            health = replace(health, valve_opening=1 - 0.35 * level)
-        elif episode.kind is Fault.CAVITATION:
-            health = replace(health, static_loss=5.6 * level)
-        elif episode.kind is Fault.ROTOR_IMBALANCE:
-            health = replace(health, imbalance=1 + 0.3 * level)
-        elif episode.kind is Fault.LEAK:
-            health = replace(health, leak=2.5 * level)
-        else:
-            health = replace(health, thermocouple_offset=0.15 * level)
-    return health
-
-
-@dataclass(frozen=True)
-class _Physics:
-    """Noise-free quantities once a second, each `(duration_s,)`."""
-
-    speed: NDArray[np.float64]
-    flow: NDArray[np.float64]
-    head: NDArray[np.float64]
-    """At the pressure tap, in m of water above the loop's normal static pressure."""
-    current: NDArray[np.float64]
-    voltage: NDArray[np.float64]
-    body: NDArray[np.float64]
-    water: NDArray[np.float64]
-    imbalance: NDArray[np.float64]
-    cavitation: NDArray[np.float64]
-    thermocouple_offset: NDArray[np.float64]
-
-
-def _integrate(
-    plant: _Plant, duration_s: int, episodes: Sequence[FaultEpisode], rng: np.random.Generator
-) -> _Physics:
-    """Explicit Euler on the plant's five states, after a run-in to the steady state."""
-    # Slow wander of the surroundings, each an Ornstein-Uhlenbeck process: it always comes back.
-    supply = _wander(rng, duration_s, sigma=0.8, time_constant_s=60.0)
-    ambient = _wander(rng, duration_s, sigma=0.05, time_constant_s=900.0)
-    swirl = _wander(rng, duration_s, sigma=0.006, time_constant_s=8.0)
-    speed, flow, body, water = _SPEED, 32.0, 60.0, 24.0
-    rows: list[tuple[float, ...]] = []
-    run_in = 300  # enough for speed and flow; temperatures start from their balance below
-    for second in range(-run_in, duration_s):
-        health = _health(episodes, second)
-        now = max(second, 0)
-        running_in = second < 0  # in mean surroundings, so that the start is no special moment
-        voltage = _SUPPLY_VOLTAGE + (0.0 if running_in else supply[now])
-        air = plant.ambient + (0.0 if running_in else ambient[now])
-        valve = plant.valve * _VALVE_LOSS / health.valve_opening**2
-        loss = (_PIPE_LOSS + valve + _INLET_LOSS) * (1 + swirl[now])
-        slip_torque = _SLIP_TORQUE * (voltage / _SUPPLY_VOLTAGE) ** 2
-        for _ in range(_STEPS_PER_SAMPLE):
-            leak = health.leak * math.sqrt(max(0.0, flow * flow * (_PIPE_LOSS + valve)))
-            through = flow + leak
-            suction = _ATMOSPHERE_HEAD - health.static_loss - _INLET_LOSS * through**2 - 0.02 * water
-            margin = suction - _NPSH_REQUIRED * through**2
-            cavitation = 1 / (1 + math.exp(min(60.0, (margin - _CAVITATION_MARGIN) / 0.4)))
-            ideal = plant.head * _SHUTOFF_HEAD * (speed / _SPEED) ** 2 - _HEAD_LOSS * through**2
-            head = ideal * (1 - 0.12 * cavitation)
-            flow += _STEP_S * (head - loss * flow * flow - _INLET_LOSS * leak * leak) / _FLOW_INERTANCE
-            flow = max(flow, 0.0)
-            shaft_power = 9.81 * max(head, 0.0) * through / 60 / _EFFICIENCY
-            load = shaft_power / speed + _FRICTION * speed * (1 + 0.1 * (health.imbalance - 1))
-            torque = slip_torque * (_SYNCHRONOUS - speed)
-            # The rotor settles within milliseconds, faster than a step: take its balance.
-            speed += (torque - load) * min(1.0, _STEP_S / (_ROTOR_INERTIA / slip_torque)) / slip_torque
-        active = load * speed / (0.8 * voltage)
-        current = math.hypot(plant.magnetizing * _MAGNETIZING_CURRENT * voltage / _SUPPLY_VOLTAGE, active)
-        heat = _WINDING_RESISTANCE * current**2 + _IRON_LOSS * (voltage / _SUPPLY_VOLTAGE) ** 2
-        conductance = _BODY_TO_AIR + _BODY_TO_WATER
-        if running_in:
-            warming = _BODY_TO_WATER * (body - water) + shaft_power
-            body = (heat + _BODY_TO_AIR * air + _BODY_TO_WATER * water) / conductance
-            water = air + warming / _WATER_TO_AIR
-            continue
-        warming = _BODY_TO_WATER * (body - water) + shaft_power - _WATER_TO_AIR * (water - air)
-        body += (heat - _BODY_TO_AIR * (body - air) - _BODY_TO_WATER * (body - water)) / _BODY_HEAT
-        water += warming / _WATER_HEAT
-        rows.append(
-            (
-                *(speed, flow, head - _INLET_LOSS * through**2 - health.static_loss),
-                *(current, voltage, body, water),
-                *(health.imbalance, cavitation, health.thermocouple_offset),
+def _check(seed: int, duration_s: int, gaps: Sequence[tuple[int, int]]) -> None:
+    if seed < 0:
+        raise ConfigurationError(f"a seed is 0 or above, not {seed}")
+    if not 1 <= duration_s < math.inf or duration_s != int(duration_s):
+        raise ConfigurationError(f"a run lasts a whole number of seconds from 1 up, not {duration_s}")
+    for start, end in gaps:
+        if not 0 < start < end < duration_s:
+            raise ConfigurationError(
+                f"from {start} s to {end} s is no gap in a run of {duration_s} s; "
+                "it must lie within the run and end after it starts"
             )
-        )
-    return _Physics(*np.array(rows).T)
 
 
-def _wander(rng: np.random.Generator, n: int, *, sigma: float, time_constant_s: float) -> NDArray[np.float64]:
-    """An Ornstein-Uhlenbeck process around 0, a value per second."""
+def _make_plant(rng: np.random.Generator) -> Plant:
+    spread = np.clip(rng.normal(size=7), -2, 2).tolist()
+    return Plant(
+        shutoff_head=1 + 0.010 * spread[0],
+        pipe_loss=1 + 0.030 * spread[1],
+        magnetizing=1 + 0.020 * spread[2],
+        cooling=1 + 0.015 * spread[3],
+        imbalance=1 + 0.060 * spread[4],
+        turbulence=1 + 0.060 * spread[5],
+        setpoint=28 + 1.0 * spread[6],
+    )
+
+
+def _wandering_surroundings(n: int, rng: np.random.Generator) -> Surroundings:
+    """Surroundings that never leave their mean for long, a value per second."""
+    return Surroundings(
+        supply=NOMINAL_VOLTAGE + _wander(rng, n, 0.8, 60.0),
+        air=23 + _wander(rng, n, 0.08, 300.0),
+        draught=1 + _wander(rng, n, 0.025, 12.0),
+        coolant=_wander(rng, n, 0.05, 20.0),
+        swirl=1 + _wander(rng, n, 0.004, 5.0),
+    )
+
+
+def _wander(rng: np.random.Generator, n: int, sigma: float, time_constant_s: float) -> NDArray[np.float64]:
+    """An Ornstein-Uhlenbeck process around 0 with standard deviation `sigma`: it always comes back."""
     keep = math.exp(-1 / time_constant_s)
     kicks = sigma * math.sqrt(1 - keep**2) * rng.normal(size=n)
-    values = np.empty(n)
-    value = sigma * float(rng.normal())
-    for i in range(n):
-        value = keep * value + kicks[i]
-        values[i] = value
-    return values
+    kicks[0] = sigma * rng.normal()
+    return _decaying_sum(kicks, keep)
 
 
-def _read_sensors(physics: _Physics, plant: _Plant, rng: np.random.Generator) -> NDArray[np.float64]:
-    """What the eight sensors show, `(duration_s, 8)`: lag, noise, resolution."""
-    n = len(physics.speed)
+def _decaying_sum(values: NDArray[np.float64], keep: float) -> NDArray[np.float64]:
+    """y[i] = keep * y[i-1] + values[i]"""
+    total, sums = 0.0, []
+    for value in values.tolist():
+        total = keep * total + value
+        sums.append(total)
+    return np.array(sums, np.float64)
+
+
+def _read_sensors(
+    plant: Plant,
+    trace: PlantTrace,
+    conditions: Sequence[Condition],
+    surroundings: Surroundings,
+    rng: np.random.Generator,
+) -> NDArray[np.float64]:
+    """What the eight sensors show, `(n, 8)`: vibration of the true state, lag, noise, resolution."""
+    n = len(trace.speed)
     noise = rng.normal(size=(8, n))
-    # Centrifugal force of the unbalanced mass grows with the square of the speed.
-    imbalance = plant.imbalance * physics.imbalance * (physics.speed / _SPEED) ** 2
-    turbulence = plant.turbulence * (physics.flow / 32) ** 2
-    # A pump away from its best point is rougher: recirculation at part load.
-    part_load = np.maximum(0.0, 1 - physics.flow / 32) ** 2
-    boiling = physics.cavitation
+    eddies = 1 + _wander(rng, n, 0.016, 8.0)
+    mixing = _wander(rng, n, 0.012, 4.0)
+    # The RMS is taken over a time that is no multiple of the drive's period: what the cut adds depends
+    # on the phase and on the length of the rest, and is common to voltage and current.
+    cut = np.sin(rng.uniform(0, 2 * math.pi, n)) * rng.uniform(0, 1, n)
+    added_imbalance = np.array([condition.imbalance for condition in conditions])
+    sensor_offset = np.array([condition.body_sensor_offset for condition in conditions])
+
+    # Centrifugal force of the unbalanced mass goes with the square of the speed, the forces of the flow
+    # with the square of the flow; away from its best point the impeller recirculates.
+    imbalance = plant.imbalance * added_imbalance * (trace.speed / NOMINAL_SPEED) ** 2
+    relative_flow = trace.pump_flow / NOMINAL_FLOW
+    turbulence = plant.turbulence * eddies * relative_flow**2
+    recirculation = np.maximum(0.0, 0.9 - relative_flow) ** 2
+    boiling = trace.cavitation * (1 + 0.15 * noise[7])
     vibration1 = np.sqrt(
-        (0.0145 * imbalance) ** 2
-        + (0.0212 * turbulence) ** 2
-        + (0.055**2) * part_load
-        + (0.020 * boiling) ** 2
+        (0.150 * imbalance) ** 2
+        + (0.170 * turbulence) ** 2
+        + (0.50 * recirculation) ** 2
+        + (0.075 * boiling) ** 2
     )
     vibration2 = np.sqrt(
-        (0.0300 * imbalance) ** 2
-        + (0.0262 * turbulence) ** 2
-        + (0.080**2) * part_load
-        + (0.036 * boiling) ** 2
+        (0.190 * imbalance) ** 2
+        + (0.190 * turbulence) ** 2
+        + (0.60 * recirculation) ** 2
+        + (0.110 * boiling) ** 2
     )
-    pressure = 0.0981 * physics.head - 0.20  # bar; the transducer's zero lies 0.20 bar low
     readings = [
-        vibration1 * (1 + 0.011 * (1 + boiling) * noise[0]),
-        vibration2 * (1 + 0.019 * (1 + boiling) * noise[1]),
-        physics.current + 0.26 * noise[2],
-        _quantize(pressure + 0.25 * noise[3], 0.327927, 0.054711),
-        physics.body + 0.14 * noise[4],
-        _lag(physics.water, 15.0) + physics.thermocouple_offset + 0.02 * noise[5],
-        physics.voltage + 10.0 * noise[6],
-        _quantize(_lag(physics.flow, 2.0) + 0.18 * noise[7], 1.0, 0.0),
+        vibration1 + 0.0022 * noise[0],
+        vibration2 + 0.0030 * noise[1],
+        trace.current + 0.45 * cut + 0.43 * noise[2],
+        _quantize(trace.pressure + 0.24 * noise[3], _PRESSURE_STEP, _PRESSURE_ZERO),
+        trace.body + sensor_offset + 0.16 * noise[4],
+        _lag(trace.water + mixing, 3.0) + 0.005 * noise[5],
+        surroundings.supply + 26.0 * cut,
+        _quantize(_lag(_LITRES_PER_MINUTE * trace.loop_flow, 1.5) + 0.36 * noise[6], _FLOW_STEP, 0.0),
     ]
     return np.column_stack(readings)
 
 
 def _lag(values: NDArray[np.float64], time_constant_s: float) -> NDArray[np.float64]:
-    """A first-order lag, sampled once a second."""
+    """A first-order lag that starts at rest."""
     keep = math.exp(-1 / time_constant_s)
-    lagged = np.empty_like(values)
-    state = values[0]
-    for i, value in enumerate(values):
-        state = keep * state + (1 - keep) * value
-        lagged[i] = state
-    return lagged
+    return values[0] + _decaying_sum((1 - keep) * (values - values[0]), keep)
 
 
 def _quantize(values: NDArray[np.float64], step: float, zero: float) -> NDArray[np.float64]:
-    """Round to multiples of the converter's step."""
+    """Round to multiples of the converter's step from its zero."""
     quantized: NDArray[np.float64] = np.round((values - zero) / step) * step + zero
     return quantized
 
 
-def _kept_rows(n: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """The seconds that reach the file: one in twenty is lost, never two in a row."""
-    lost = rng.random(n) < 0.053
-    lost[1:] &= ~lost[:-1]
-    lost[0] = False
-    return np.flatnonzero(~lost)
+def _recorded_seconds(
+    duration_s: int, gaps: Sequence[tuple[int, int]], rng: np.random.Generator
+) -> NDArray[np.int64]:
+    """The seconds of the run that have a row."""
+    # Between 1 and 2 s, so that whole seconds always increase.
+    periods = np.clip(1.051 + 0.02 * rng.normal(size=duration_s), 1.0, 1.2)
+    seconds = np.floor(rng.random() + np.cumsum(periods) - periods[0]).astype(np.int64)
+    seconds = seconds[seconds < duration_s]
+    for start, end in gaps:
+        seconds = seconds[(seconds < start) | (seconds >= end)]
+    return seconds

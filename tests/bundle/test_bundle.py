@@ -1,0 +1,262 @@
+import dataclasses
+import io
+import json
+import zipfile
+
+import numpy as np
+import pytest
+
+from edge_ad import errors
+from edge_ad.bundle import bundle as bundles
+from edge_ad.bundle.archive import MANIFEST, SIGNATURE, serialize, sha256
+from edge_ad.bundle.codec import canonical_json
+
+
+@pytest.fixture(scope="module")
+def data(toy_bundle_path):
+    return toy_bundle_path.read_bytes()
+
+
+@pytest.fixture(scope="module")
+def toy(data):
+    return bundles.unpack(data)
+
+
+def members_of(data):
+    """All members, manifest first."""
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+def edited(data, edit):
+    """The bundle with its manifest's JSON changed and its id made right again."""
+    members = members_of(data)
+    manifest = json.loads(members[MANIFEST])
+    edit(manifest)
+    manifest["bundle_id"] = ""
+    manifest["bundle_id"] = sha256(canonical_json(manifest))
+    members[MANIFEST] = canonical_json(manifest)
+    return serialize(members)
+
+
+def with_member(toy, name, content):
+    """The bundle packed anew with one member changed."""
+    return bundles.pack(toy.manifest, {**toy.members, name: content})
+
+
+def test_same_inputs_give_the_same_bytes(toy, data):
+    assert bundles.pack(toy.manifest, toy.members) == data
+
+
+def test_members_can_be_read_with_any_zip_program(data, toy):
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        assert archive.testzip() is None
+        assert archive.namelist() == [MANIFEST, *toy.members]
+
+
+def test_model_and_golden_windows(toy):
+    manifest = toy.manifest
+    assert toy.model() == toy.members["models/tiny-int8.tflite"]
+    assert toy.golden_windows().shape == (16, manifest.window_length, len(manifest.channels))
+
+
+def test_place_of_the_signature(data):
+    members = members_of(data)
+    signed = {MANIFEST: members.pop(MANIFEST), SIGNATURE: b"to come", **members}
+    assert SIGNATURE not in bundles.unpack(serialize(signed)).members
+
+
+def test_every_truncation_is_refused(data):
+    for length in [*range(0, len(data), 997), len(data) - 1]:
+        with pytest.raises(errors.BundleArchiveError):
+            bundles.unpack(data[:length])
+
+
+def test_every_changed_byte_is_refused(data):
+    for position in range(0, len(data), 37):
+        changed = bytearray(data)
+        changed[position] ^= 0x41
+        with pytest.raises(errors.BundleError):
+            bundles.unpack(bytes(changed))
+
+
+def archive_of(data, **options):
+    """The same members written by Python's zipfile."""
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", **options) as archive:
+        for name, content in members_of(data).items():
+            archive.writestr(name, content)
+    return stream.getvalue()
+
+
+def renamed(data, old, new):
+    return serialize({new if name == old else name: c for name, c in members_of(data).items()})
+
+
+def reordered(data):
+    members = members_of(data)
+    golden = members.pop("golden/windows.npy")
+    return serialize({**members, "golden/windows.npy": golden})
+
+
+@pytest.mark.parametrize(
+    ("damage", "error"),
+    [
+        (lambda data: b"", errors.BundleArchiveError),
+        (lambda data: b"PK" + data, errors.BundleArchiveError),
+        (lambda data: data + b"\0", errors.BundleArchiveError),
+        (archive_of, errors.BundleArchiveError),
+        (lambda data: archive_of(data, compression=zipfile.ZIP_DEFLATED), errors.BundleArchiveError),
+        (lambda data: serialize({"manifest.json": b"[]"}), errors.BundleManifestError),
+        (lambda data: serialize({"other.json": b"{}"}), errors.BundleArchiveError),
+        (lambda data: serialize({**members_of(data), "extra": b""}), errors.BundleArchiveError),
+        (lambda data: renamed(data, "golden/windows.npy", "../windows.npy"), errors.BundleArchiveError),
+        (lambda data: renamed(data, "golden/windows.npy", "/etc/x"), errors.BundleArchiveError),
+        (lambda data: renamed(data, "golden/windows.npy", "golden/w.npy"), errors.BundleArchiveError),
+        (reordered, errors.BundleArchiveError),
+        (
+            lambda data: serialize({**members_of(data), "models/tiny-int8.tflite": b"x"}),
+            errors.BundleDigestError,
+        ),
+        (
+            lambda data: serialize({MANIFEST: members_of(data)[MANIFEST]}),
+            errors.BundleArchiveError,
+        ),
+        (
+            lambda data: serialize(
+                {**members_of(data), MANIFEST: members_of(data)[MANIFEST].replace(b'"k":3', b'"k":4')}
+            ),
+            errors.BundleDigestError,
+        ),
+        (
+            lambda data: serialize({**members_of(data), MANIFEST: members_of(data)[MANIFEST] + b" "}),
+            errors.BundleManifestError,
+        ),
+        (lambda data: bytes(65 * 2**20), errors.BundleTooLargeError),
+        (
+            lambda data: serialize({MANIFEST: b" " * (4 * 2**20 + 1)}),
+            errors.BundleTooLargeError,
+        ),
+        (
+            lambda data: serialize({**members_of(data), **{f"m{i}": b"" for i in range(300)}}),
+            errors.BundleTooLargeError,
+        ),
+    ],
+)
+def test_damaged_archives(data, damage, error):
+    with pytest.raises(error) as caught:
+        bundles.unpack(damage(data))
+    assert type(caught.value) is error
+    assert caught.value.exit_code == 3
+
+
+def set_at(*path_and_value):
+    """An edit that sets one entry of the manifest."""
+    *path, last, value = path_and_value
+
+    def edit(manifest):
+        for key in path:
+            manifest = manifest[key]
+        manifest[last] = value
+
+    return edit
+
+
+@pytest.mark.parametrize(
+    ("edit", "error", "words"),
+    [
+        (set_at("schema", "2.0"), errors.BundleVersionError, "upgrade edge_ad"),
+        (set_at("schema", "0.9"), errors.BundleVersionError, "build it anew"),
+        (set_at("schema", "new"), errors.BundleManifestError, "must be a version"),
+        (set_at("minimum_runtime", "99.0"), errors.BundleVersionError, "needs edge_ad 99.0"),
+        (set_at("minimum_runtime", "x"), errors.BundleManifestError, "not a version"),
+        (set_at("colour", "red"), errors.BundleManifestError, "unknown key colour"),
+        (set_at("window_length", "10"), errors.BundleManifestError, "window_length must be"),
+        (set_at("window_length", 0), errors.BundleMismatchError, "window"),
+        (set_at("window_length", 9), errors.BundleMismatchError, "golden windows"),
+        (set_at("stride", 2), errors.BundleMismatchError, "stride"),
+        (set_at("largest_gap_s", 0.5), errors.BundleMismatchError, "largest_gap_s"),
+        (set_at("scaler", "scale", [1.0]), errors.BundleMismatchError, "scaler has 1 channels"),
+        (set_at("scaler", "scale", 0, 0.0), errors.BundleMismatchError, "above zero"),
+        (set_at("scaler", "kind", "robust"), errors.BundleManifestError, "'standard', 'min-max'"),
+        (set_at("channels", 0, "name", "Current"), errors.BundleMismatchError, "unique"),
+        (set_at("channels", []), errors.BundleMismatchError, "channel"),
+        (set_at("alarm_rule", "k", 0), errors.BundleManifestError, "k must be"),
+        (set_at("default_variant", "full-int8"), errors.BundleManifestError, "no variant 'full-int8'"),
+        (set_at("variants", []), errors.BundleMismatchError, "variant"),
+        (set_at("variants", 0, "limit", "ucl", 0.0), errors.BundleMismatchError, "UCL"),
+        (set_at("variants", 0, "file", "nope"), errors.BundleMismatchError, "nope is missing"),
+        (set_at("variants", 0, "model", "huge"), errors.BundleMismatchError, "no model called"),
+        (set_at("variants", 0, "golden_scores", [1.0]), errors.BundleMismatchError, "golden score"),
+        (set_at("variants", 0, "golden_tolerance", 0.0), errors.BundleMismatchError, "tolerance"),
+        (set_at("golden_file", "nope"), errors.BundleMismatchError, "nope is missing"),
+        (set_at("members", 0, "size", 1), errors.BundleDigestError, "copy it again"),
+        (set_at("members", []), errors.BundleArchiveError, "manifest names"),
+        (set_at("input", "separator", ";;"), errors.BundleManifestError, "one character"),
+    ],
+)
+def test_contradicting_manifests(data, edit, error, words):
+    with pytest.raises(error, match=words) as caught:
+        bundles.unpack(edited(data, edit))
+    assert type(caught.value) is error
+
+
+@pytest.mark.parametrize("value", ["NaN", "Infinity", "1e999"])
+def test_numbers_that_are_none(data, value):
+    members = members_of(data)
+    members[MANIFEST] = members[MANIFEST].replace(b'"largest_gap_s":5.5', f'"largest_gap_s":{value}'.encode())
+    with pytest.raises(errors.BundleManifestError):
+        bundles.unpack(serialize(members))
+
+
+def test_keys_of_a_newer_minor_schema_are_ignored_and_reported(data):
+    def edit(manifest):
+        manifest["schema"] = "1.7"
+        manifest["colour"] = "red"
+        manifest["scaler"]["quantiles"] = [1]
+
+    manifest = bundles.unpack(edited(data, edit)).manifest
+    assert manifest.unknown_keys == ("colour", "scaler.quantiles")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"not an array",
+        bundles.npy(np.full((16, 10, 8), np.nan, np.float32)),
+        bundles.npy(np.zeros((16, 10, 8), np.float32))[:200],
+        bundles.npy(np.zeros((16, 9, 8), np.float32)),
+        bundles.npy(np.zeros((16, 10, 8), np.float64)),
+    ],
+)
+def test_golden_windows_that_are_none(toy, content):
+    with pytest.raises(errors.BundleMismatchError):
+        with_member(toy, toy.manifest.golden_file, content)
+
+
+def test_a_pickle_is_refused(toy):
+    stream = io.BytesIO()
+    np.save(stream, np.array([{"a": 1}], object), allow_pickle=True)
+    with pytest.raises(errors.BundleMismatchError, match="numpy array"):
+        with_member(toy, toy.manifest.golden_file, stream.getvalue())
+
+
+def test_reading_names_the_file(tmp_path):
+    path = tmp_path / "broken.edgead"
+    path.write_bytes(b"PK")
+    with pytest.raises(errors.BundleArchiveError, match="broken.edgead"):
+        bundles.read(path)
+    with pytest.raises(errors.BundleArchiveError, match="No such file"):
+        bundles.read(tmp_path / "missing.edgead")
+    with pytest.raises(errors.BundleArchiveError, match="cannot read"):
+        bundles.read(tmp_path)
+
+
+def test_an_unknown_variant_is_named(toy):
+    with pytest.raises(errors.BundleManifestError, match=r"it has: tiny-float32, tiny-int8$"):
+        toy.model("full-int8")
+
+
+def test_manifests_are_immutable(toy):
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        toy.manifest.asset = "other"

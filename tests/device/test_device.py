@@ -1,0 +1,224 @@
+"""What must work where only the device's packages are installed. Runs on a workstation as well."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from itertools import count
+
+import pytest
+
+COMMAND = [sys.executable, "-m", "edge_ad"]
+FIRST_FULL_WINDOW = 10
+
+
+def run(*arguments, **options):
+    """Run `edge-ad` to its end."""
+    return subprocess.run(
+        [*COMMAND, *map(str, arguments)], capture_output=True, text=True, check=False, timeout=120, **options
+    )
+
+
+def test_importing_the_runtime_loads_only_what_a_device_has():
+    code = """
+import sys
+before = set(sys.modules)
+import edge_ad.runtime, edge_ad.runtime.stream, edge_ad.runtime.sinks.ndjson, edge_ad.runtime.selftest
+import edge_ad.runtime.benchmark, edge_ad.runtime.sources.csv_lines, edge_ad.bench.machine
+import edge_ad.runtime.interpreter as interpreter
+interpreter.interpreter_version()
+new = {name.split(".")[0] for name in set(sys.modules) - before}
+print("\\n".join(sorted(new - sys.stdlib_module_names)))
+print("\\n".join(n for n in sys.modules if n.startswith("edge_ad.")))
+"""
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    names = set(result.stdout.split())
+    ours = {name.split(".")[1] for name in names if name.startswith("edge_ad.")}
+    assert ours <= {"bench", "bundle", "detect", "errors", "files", "runtime"}
+    interpreters = {"ai_edge_litert", "tflite_runtime"}
+    others = {name for name in names if "." not in name and "cython" not in name}
+    others -= {"edge_ad", "numpy"} | interpreters
+    # What the interpreter packages bring along themselves.
+    assert others <= {"flatbuffers", "ml_dtypes", "google", "backports", "tqdm", "typing_extensions"}
+    assert names & interpreters
+
+
+def test_a_recording_gets_the_workstations_decisions(toy_bundle_path, toy_csv, toy_decisions):
+    result = run("run", toy_bundle_path, toy_csv, "--summary", "json")
+    assert result.returncode == 0, result.stderr
+    lines = [json.loads(line) for line in result.stdout.splitlines()]
+    assert len(lines) == len(toy_csv.read_text().splitlines()) - FIRST_FULL_WINDOW
+    for line, expected in zip(lines, map(json.loads, toy_decisions), strict=True):
+        assert list(line)[:6] == ["time", "state", "score", "ucl", "alarm", "contributions"]
+        assert (line["time"], line["state"]) == (expected["time"], expected["state"])
+        assert line.get("reason") == expected.get("reason")
+        if expected["score"] is not None:
+            assert line["score"] == pytest.approx(expected["score"], rel=0.02)
+    summary = json.loads(result.stderr.splitlines()[-1])
+    assert summary["decisions"] == len(lines)
+    assert summary["alarms"] == sum(line["alarm"] for line in lines) > 0
+    assert set(summary["latency_us"]) == {"scale", "infer", "score", "decide", "total"}
+    assert summary["peak_rss_bytes"] <= 80e6
+
+
+def test_the_summary_can_be_kept(toy_bundle_path, toy_csv, tmp_path):
+    path = tmp_path / "summary.json"
+    result = run("run", toy_bundle_path, toy_csv, "--summary-file", path)
+    assert json.loads(path.read_text())["samples"] == len(toy_csv.read_text().splitlines()) - 1
+    assert "p50" in result.stderr
+    assert "samples/s" in result.stderr
+
+
+def start(bundle):
+    """A run that waits for samples."""
+    return subprocess.Popen(
+        [*COMMAND, "run", str(bundle), "-", "--summary", "json"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        bufsize=1,
+    )
+
+
+def test_a_live_stream_is_answered_line_by_line(toy_bundle_path, toy_csv):
+    header, *rows = toy_csv.read_text().splitlines(keepends=True)
+    with start(toy_bundle_path) as process:
+        process.stdin.write(header + "".join(rows[: FIRST_FULL_WINDOW - 1]))
+        for row in rows[FIRST_FULL_WINDOW - 1 : 40]:
+            process.stdin.write(row)
+            # readline blocks until the decision on this very sample is out
+            assert json.loads(process.stdout.readline())["time"] == row.split(";")[0]
+        process.stdin.close()
+        assert process.stdout.read() == ""
+        assert process.wait(30) == 0
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
+def test_signals_end_a_stream_with_its_summary(toy_bundle_path, toy_csv, number, code):
+    header, *rows = toy_csv.read_text().splitlines(keepends=True)
+    with start(toy_bundle_path) as process:
+        process.stdin.write(header + "".join(rows[:FIRST_FULL_WINDOW]))
+        process.stdout.readline()
+        process.send_signal(number)
+        assert process.wait(30) == code
+        summary = json.loads(process.stderr.read().splitlines()[-1])
+    assert summary["samples"] == FIRST_FULL_WINDOW
+    assert summary["interrupted"] == (code == 130)
+
+
+def test_a_reader_that_has_seen_enough_is_a_normal_end(toy_bundle_path, tmp_path):
+    samples = tmp_path / "samples.csv"
+    with samples.open("w") as file:
+        subprocess.run([sys.executable, "-c", SAMPLES, "20000"], stdout=file, check=True)
+    command = (
+        f"{sys.executable} -m edge_ad run {toy_bundle_path} {samples} | head -n 1; echo ${{PIPESTATUS[0]}}"
+    )
+    result = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False, timeout=120)
+    line, status = result.stdout.splitlines()
+    assert json.loads(line)["state"] in ("normal", "alarm")
+    assert status == "0"
+    assert "Traceback" not in result.stderr
+
+
+def test_a_full_disk_is_told(toy_bundle_path, toy_csv):
+    with open("/dev/full", "w") as full:
+        result = subprocess.run(
+            [*COMMAND, "run", str(toy_bundle_path), str(toy_csv)],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert result.returncode == 1
+    assert "cannot write the output: No space left on device" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+SAMPLES = """
+import sys
+names = ["Accelerometer1RMS", "Accelerometer2RMS", "Current", "Pressure", "Temperature", "Thermocouple", "Voltage",
+         "Volume Flow RateRMS"]
+print(";".join(["datetime", *names]))
+for i in range(int(sys.argv[1])):
+    d, s = divmod(i, 86400)
+    print(f"2026-{1 + d // 28:02d}-{1 + d % 28:02d} {s // 3600:02d}:{s // 60 % 60:02d}:{s % 60:02d};"
+          f"0.03;0.04{i % 7};0.9{i % 10};0.05;64.{i % 9};26.9;23{i % 5};36")
+"""
+
+
+def resident_kb(pid):
+    with open(f"/proc/{pid}/statm") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") // 1024
+
+
+def test_memory_stays_flat(toy_bundle_path, tmp_path):
+    with (
+        subprocess.Popen([sys.executable, "-c", SAMPLES, "120000"], stdout=subprocess.PIPE) as source,
+        subprocess.Popen(
+            [*COMMAND, "run", str(toy_bundle_path), "-"],
+            stdin=source.stdout,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        ) as process,
+    ):
+        early = late = 0
+        for number in count(1):
+            if not process.stdout.readline():
+                break
+            if number == 20_000:
+                early = resident_kb(process.pid)
+            elif number == 119_000:
+                late = resident_kb(process.pid)
+        assert process.wait(30) == 0
+    assert number - 1 == 120_000 - FIRST_FULL_WINDOW + 1
+    assert early > 0
+    assert late - early <= 1024
+
+
+def test_verify(toy_bundle_path):
+    result = run("verify", toy_bundle_path)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.count(": ok, 16 windows") == 2
+
+
+def test_inspect(toy_bundle_path):
+    result = run("inspect", toy_bundle_path)
+    assert result.returncode == 0
+    assert "tiny-int8 (default)" in result.stdout
+    manifest = json.loads(run("inspect", toy_bundle_path, "--json").stdout)
+    assert manifest["asset"] == "toy"
+
+
+def test_bench_keeps_raw_values_and_the_machine(toy_bundle_path, tmp_path):
+    path = tmp_path / "bench.json"
+    result = run("bench", toy_bundle_path, "--no-keras", "--windows", 500, "--warmup", 20, "-o", path)
+    assert result.returncode == 0, result.stderr
+    record = json.loads(path.read_text())
+    names = {measurement["name"] for measurement in record["measurements"]}
+    for variant in ("tiny-float32", "tiny-int8"):
+        assert {f"{variant} invoke", f"{variant} sample-to-decision"} <= names
+    assert all(len(measurement["raw_ns"]) == 500 for measurement in record["measurements"])
+    assert all(value > 0 for m in record["measurements"] for value in m["raw_ns"])
+    assert record["machine_before"]["n_cpus"] >= 1
+    assert "governor" in record["machine_before"]
+    assert record["versions"]["numpy"]
+    assert "tiny-int8 sample-to-decision" in result.stdout
+
+
+def test_a_cut_bundle_is_refused(toy_bundle_path, tmp_path):
+    path = tmp_path / "cut.edgead"
+    path.write_bytes(toy_bundle_path.read_bytes()[:-100])
+    result = run("run", path, "-", input="")
+    assert result.returncode == 3
+    assert "cut.edgead: not a complete bundle" in result.stderr
+
+
+def test_a_run_loads_no_framework(toy_bundle_path):
+    result = run("run", toy_bundle_path, "-", input="", env=os.environ | {"PYTHONPROFILEIMPORTTIME": "1"})
+    assert result.returncode == 5
+    modules = [line.rpartition("|")[2].strip() for line in result.stderr.splitlines() if "|" in line]
+    assert "numpy" in modules
+    for heavy in ("tensorflow", "keras", "pandas", "sklearn", "rich", "requests", "pebble"):
+        assert heavy not in modules

@@ -1,0 +1,77 @@
+"""Slow, obviously correct versions of everything fast: what the tests compare with."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+
+
+def windows(rows, length):
+    """Every run of `length` rows."""
+    return [[list(row) for row in rows[i : i + length]] for i in range(len(rows) - length + 1)]
+
+
+def is_whole(times, rows, largest_gap):
+    """Whether one window's rows are numbers without a long step between them."""
+    steps = [b - a for a, b in itertools.pairwise(times)]
+    return all(math.isfinite(x) for row in rows for x in row) and all(s <= largest_gap for s in steps)
+
+
+def score(window, reconstruction):
+    """Contributions and their sum, in plain Python."""
+    length, channels = len(window), len(window[0])
+    shares = [
+        sum(abs(float(window[t][c]) - float(reconstruction[t][c])) for t in range(length)) / length
+        for c in range(channels)
+    ]
+    return shares, sum(shares)
+
+
+def notebook_flags(exceeds, length, n_rows):
+    """The SKAB notebook's rule, as its loop over window positions states it."""
+    flags = [False] * n_rows
+    for row in range(length - 1, len(exceeds) - length + 1):
+        flags[row] = all(exceeds[start] for start in range(row - length + 1, row))
+    return flags
+
+
+def streaming_flags(exceeds, k):
+    """`exceeds[i]` is True, False or None (no score): alarm when the last k are all True."""
+    return [
+        i + 1 >= k and all(exceeds[j] is True for j in range(i - k + 1, i + 1)) for i in range(len(exceeds))
+    ]
+
+
+def sigmoid(x):
+    """The logistic function without overflow warnings."""
+    return 0.5 * (1 + np.tanh(0.5 * x))
+
+
+def autoencoder(architecture, weights, windows_):
+    """float64 reconstructions `(n, window, channels)`: the network as its definition reads."""
+    activate = {"relu": lambda x: np.maximum(x, 0), "tanh": np.tanh}[architecture.activation]
+    arrays = [np.asarray(w, np.float64) for w in weights]
+
+    def lstm(sequence, kernel, recurrent, bias):
+        units = recurrent.shape[0]
+        hidden = np.zeros((len(sequence[0]), units))
+        cell = np.zeros_like(hidden)
+        states = []
+        for x in sequence:
+            i, f, c, o = np.split(x @ kernel + hidden @ recurrent + bias, 4, axis=1)
+            cell = sigmoid(f) * cell + sigmoid(i) * activate(c)
+            hidden = sigmoid(o) * activate(cell)
+            states.append(hidden)
+        return states
+
+    windows_ = np.asarray(windows_, np.float64)
+    sequence = [windows_[:, t] for t in range(architecture.window_length)]
+    layers = [arrays[i : i + 3] for i in range(0, len(arrays) - 2, 3)]
+    for layer in layers[: len(architecture.encoder)]:
+        sequence = lstm(sequence, *layer)
+    sequence = [sequence[-1]] * architecture.window_length
+    for layer in layers[len(architecture.encoder) :]:
+        sequence = lstm(sequence, *layer)
+    return np.stack([state @ arrays[-2] + arrays[-1] for state in sequence], axis=1)
