@@ -74,8 +74,9 @@ class GateSettings:
     """float32 against Keras."""
     quantization: Margins = Margins(f1_drop=0.02, far_rise=0.02, mar_rise=0.02, min_agreement=0.98)
     """int8 against float32 of the same model."""
-    reduction: Margins = Margins(f1_drop=0.05, far_rise=0.05, mar_rise=0.05, min_agreement=0.8)
-    """tiny against full, both float32."""
+    reduction: Margins = Margins(f1_drop=0.05, far_rise=0.1, mar_rise=0.1, min_agreement=0.8)
+    """tiny against full, both float32. Two networks trained apart settle at different trade-offs of
+    false and missed alarms, even two of the same size (docs/results.md); F1 is what is held tight."""
 
 
 @dataclass(frozen=True)

@@ -244,7 +244,7 @@ def test_a_pickle_is_refused(toy):
 def test_reading_names_the_file(tmp_path):
     path = tmp_path / "broken.edgead"
     path.write_bytes(b"PK")
-    with pytest.raises(errors.BundleArchiveError, match="broken.edgead"):
+    with pytest.raises(errors.BundleArchiveError, match=r"broken\.edgead"):
         bundles.read(path)
     with pytest.raises(errors.BundleArchiveError, match="No such file"):
         bundles.read(tmp_path / "missing.edgead")

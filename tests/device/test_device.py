@@ -138,8 +138,8 @@ def test_a_full_disk_is_told(toy_bundle_path, toy_csv):
 
 SAMPLES = """
 import sys
-names = ["Accelerometer1RMS", "Accelerometer2RMS", "Current", "Pressure", "Temperature", "Thermocouple", "Voltage",
-         "Volume Flow RateRMS"]
+names = ["Accelerometer1RMS", "Accelerometer2RMS", "Current", "Pressure", "Temperature", "Thermocouple",
+         "Voltage", "Volume Flow RateRMS"]
 print(";".join(["datetime", *names]))
 for i in range(int(sys.argv[1])):
     d, s = divmod(i, 86400)

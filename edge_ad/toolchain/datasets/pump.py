@@ -102,12 +102,12 @@ def simulate_pump(
 
 
 _STANDARD_SHAPES: dict[Fault, tuple[float, float]] = {
-    Fault.VALVE_CLOSING: (0.50, 200.0),
+    Fault.VALVE_CLOSING: (0.30, 200.0),
     Fault.CAVITATION: (0.80, 120.0),
     Fault.ROTOR_IMBALANCE: (0.50, 120.0),
     Fault.LEAK: (0.80, 120.0),
     Fault.SENSOR_DRIFT: (0.90, 200.0),
-    Fault.INLET_VALVE_CLOSING: (0.50, 200.0),
+    Fault.INLET_VALVE_CLOSING: (0.40, 200.0),
 }
 """Severity and ramp in the preset: hard to see at first, plain at the end."""
 
@@ -157,10 +157,10 @@ def _make_plant(rng: np.random.Generator) -> Plant:
 def _wandering_surroundings(n: int, rng: np.random.Generator) -> Surroundings:
     """Surroundings that never leave their mean for long, a value per second."""
     return Surroundings(
-        supply=NOMINAL_VOLTAGE + _wander(rng, n, 0.8, 60.0),
-        air=23 + _wander(rng, n, 0.08, 300.0),
-        draught=1 + _wander(rng, n, 0.025, 12.0),
-        coolant=_wander(rng, n, 0.05, 20.0),
+        supply=NOMINAL_VOLTAGE + _wander(rng, n, 0.5, 25.0),
+        air=23 + _wander(rng, n, 0.05, 200.0),
+        draught=1 + _wander(rng, n, 0.006, 8.0),
+        coolant=_wander(rng, n, 0.04, 15.0),
         swirl=1 + _wander(rng, n, 0.004, 5.0),
     )
 
@@ -174,7 +174,7 @@ def _wander(rng: np.random.Generator, n: int, sigma: float, time_constant_s: flo
 
 
 def _decaying_sum(values: NDArray[np.float64], keep: float) -> NDArray[np.float64]:
-    """y[i] = keep * y[i-1] + values[i]"""
+    """Sums with `y[i] = keep * y[i-1] + values[i]`, from 0."""
     total, sums = 0.0, []
     for value in values.tolist():
         total = keep * total + value
@@ -191,12 +191,15 @@ def _read_sensors(
 ) -> NDArray[np.float64]:
     """What the eight sensors show, `(n, 8)`: vibration of the true state, lag, noise, resolution."""
     n = len(trace.speed)
-    noise = rng.normal(size=(8, n))
+    noise = rng.normal(size=(7, n))
     eddies = 1 + _wander(rng, n, 0.016, 8.0)
-    mixing = _wander(rng, n, 0.012, 4.0)
+    mixing = _wander(rng, n, 0.016, 4.0)
+    fin = _wander(rng, n, 0.15, 12.0)  # the body's sensor sits on a fin, in the draught
     # The RMS is taken over a time that is no multiple of the drive's period: what the cut adds depends
     # on the phase and on the length of the rest, and is common to voltage and current.
     cut = np.sin(rng.uniform(0, 2 * math.pi, n)) * rng.uniform(0, 1, n)
+    # The rest of the current's noise is bounded and reaches further down than up, as in SKAB.
+    ripple = rng.beta(4.0, 1.5, n) - 4.0 / 5.5
     added_imbalance = np.array([condition.imbalance for condition in conditions])
     sensor_offset = np.array([condition.body_sensor_offset for condition in conditions])
 
@@ -205,29 +208,29 @@ def _read_sensors(
     imbalance = plant.imbalance * added_imbalance * (trace.speed / NOMINAL_SPEED) ** 2
     relative_flow = trace.pump_flow / NOMINAL_FLOW
     turbulence = plant.turbulence * eddies * relative_flow**2
-    recirculation = np.maximum(0.0, 0.9 - relative_flow) ** 2
-    boiling = trace.cavitation * (1 + 0.15 * noise[7])
+    recirculation = np.maximum(0.0, 0.9 - relative_flow)
+    boiling = trace.cavitation * (1 + 0.15 * noise[6])
     vibration1 = np.sqrt(
         (0.150 * imbalance) ** 2
         + (0.170 * turbulence) ** 2
-        + (0.50 * recirculation) ** 2
+        + (0.90 * recirculation) ** 2
         + (0.075 * boiling) ** 2
     )
     vibration2 = np.sqrt(
         (0.190 * imbalance) ** 2
         + (0.190 * turbulence) ** 2
-        + (0.60 * recirculation) ** 2
+        + (1.00 * recirculation) ** 2
         + (0.110 * boiling) ** 2
     )
     readings = [
         vibration1 + 0.0022 * noise[0],
         vibration2 + 0.0030 * noise[1],
-        trace.current + 0.45 * cut + 0.43 * noise[2],
-        _quantize(trace.pressure + 0.24 * noise[3], _PRESSURE_STEP, _PRESSURE_ZERO),
-        trace.body + sensor_offset + 0.16 * noise[4],
-        _lag(trace.water + mixing, 3.0) + 0.005 * noise[5],
+        trace.current + 0.45 * cut + 2.4 * ripple,
+        _quantize(trace.pressure + 0.24 * noise[2], _PRESSURE_STEP, _PRESSURE_ZERO),
+        trace.body + fin + sensor_offset + 0.17 * noise[3],
+        _lag(trace.water + mixing, 3.0) + 0.005 * noise[4],
         surroundings.supply + 26.0 * cut,
-        _quantize(_lag(_LITRES_PER_MINUTE * trace.loop_flow, 1.5) + 0.36 * noise[6], _FLOW_STEP, 0.0),
+        _quantize(_lag(_LITRES_PER_MINUTE * trace.loop_flow, 1.5) + 0.36 * noise[5], _FLOW_STEP, 0.0),
     ]
     return np.column_stack(readings)
 
@@ -235,7 +238,8 @@ def _read_sensors(
 def _lag(values: NDArray[np.float64], time_constant_s: float) -> NDArray[np.float64]:
     """A first-order lag that starts at rest."""
     keep = math.exp(-1 / time_constant_s)
-    return values[0] + _decaying_sum((1 - keep) * (values - values[0]), keep)
+    lagged: NDArray[np.float64] = values[0] + _decaying_sum((1 - keep) * (values - values[0]), keep)
+    return lagged
 
 
 def _quantize(values: NDArray[np.float64], step: float, zero: float) -> NDArray[np.float64]:
@@ -250,7 +254,8 @@ def _recorded_seconds(
     """The seconds of the run that have a row."""
     # Between 1 and 2 s, so that whole seconds always increase.
     periods = np.clip(1.051 + 0.02 * rng.normal(size=duration_s), 1.0, 1.2)
-    seconds = np.floor(rng.random() + np.cumsum(periods) - periods[0]).astype(np.int64)
+    ends = rng.random() + np.cumsum(periods) - periods[0]
+    seconds: NDArray[np.int64] = np.floor(ends).astype(np.int64)
     seconds = seconds[seconds < duration_s]
     for start, end in gaps:
         seconds = seconds[(seconds < start) | (seconds >= end)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,9 +23,9 @@ class Fault(StrEnum):
 
 
 # What each fault does at severity 1; docs/pump.md gives the reasons.
-_VALVE_CLOSING = 0.30  # share of the outlet valve's opening that is lost
-_INLET_VALVE_CLOSING = 0.40  # share of the inlet valve's opening that is lost
-_TANK_PRESSURE_LOSS = 2.8  # m of water
+_VALVE_CLOSING = 0.50  # share of the outlet valve's opening that is lost
+_INLET_VALVE_CLOSING = 0.50  # share of the inlet valve's opening that is lost
+_TANK_PRESSURE_LOSS = 3.5  # m of water
 _ADDED_IMBALANCE = 0.30  # as a share of the rotor's own imbalance
 _LEAK_AREA = 2.0e-5  # m2, a hole of 5 mm
 _BODY_SENSOR_DRIFT = -3.0  # K
@@ -96,7 +97,7 @@ HEALTHY = Condition()
 def check_episodes(episodes: Sequence[FaultEpisode], duration_s: float) -> None:
     """Raise ConfigurationError unless the episodes start within the run, one after the other."""
     ordered = sorted(episodes, key=lambda episode: episode.start_s)
-    for before, after in zip(ordered, ordered[1:], strict=False):
+    for before, after in itertools.pairwise(ordered):
         if after.start_s < before.end_s:
             raise ConfigurationError(
                 f"{after.kind} starts at {after.start_s} s, but {before.kind} lasts until {before.end_s} s; "

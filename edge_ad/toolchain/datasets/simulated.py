@@ -7,9 +7,9 @@ from pathlib import Path
 
 from edge_ad.files import make_folder, write_atomic
 from edge_ad.toolchain.datasets.formats import PUMP
-from edge_ad.toolchain.datasets.pump import PumpRun, standard_run
+from edge_ad.toolchain.datasets.pump import Fault, PumpRun, standard_run
 
-N_STANDARD_RUNS = 5
+N_STANDARD_RUNS = len(Fault)
 
 
 def write_pump_recordings(folder: Path) -> Path:
