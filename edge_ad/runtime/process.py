@@ -9,14 +9,24 @@ from pathlib import Path
 
 def resident_bytes() -> int:
     """Resident set size now; the largest so far where the system tells no more."""
-    try:
-        pages = int(Path("/proc/self/statm").read_text().split()[1])
-    except (OSError, ValueError, IndexError):
-        return peak_resident_bytes()
-    return pages * resource.getpagesize()
+    return _status_bytes("VmRSS") or _rusage_peak_bytes()
 
 
 def peak_resident_bytes() -> int:
-    """Largest resident set size of this process so far."""
+    """Largest resident set size of this program so far."""
+    return _status_bytes("VmHWM") or _rusage_peak_bytes()
+
+
+def _status_bytes(key: str) -> int | None:
+    """A line of Linux's process status; None on other systems."""
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{key}:"))
+    except (OSError, ValueError, IndexError, StopIteration):
+        return None
+
+
+def _rusage_peak_bytes() -> int:
+    # On Linux this also counts the program that started this one, until it was replaced by exec.
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024

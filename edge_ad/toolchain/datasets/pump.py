@@ -103,11 +103,11 @@ def simulate_pump(
 
 _STANDARD_SHAPES: dict[Fault, tuple[float, float]] = {
     Fault.VALVE_CLOSING: (0.30, 200.0),
-    Fault.CAVITATION: (0.80, 120.0),
-    Fault.ROTOR_IMBALANCE: (0.50, 120.0),
-    Fault.LEAK: (0.80, 120.0),
+    Fault.CAVITATION: (1.00, 120.0),
+    Fault.ROTOR_IMBALANCE: (0.60, 120.0),
+    Fault.LEAK: (0.80, 200.0),
     Fault.SENSOR_DRIFT: (0.90, 200.0),
-    Fault.INLET_VALVE_CLOSING: (0.40, 200.0),
+    Fault.INLET_VALVE_CLOSING: (0.50, 200.0),
 }
 """Severity and ramp in the preset: hard to see at first, plain at the end."""
 

@@ -25,9 +25,9 @@ class Fault(StrEnum):
 # What each fault does at severity 1; docs/pump.md gives the reasons.
 _VALVE_CLOSING = 0.50  # share of the outlet valve's opening that is lost
 _INLET_VALVE_CLOSING = 0.50  # share of the inlet valve's opening that is lost
-_TANK_PRESSURE_LOSS = 3.5  # m of water
+_TANK_PRESSURE_LOSS = 4.2  # m of water
 _ADDED_IMBALANCE = 0.30  # as a share of the rotor's own imbalance
-_LEAK_AREA = 2.0e-5  # m2, a hole of 5 mm
+_LEAK_AREA = 6.5e-5  # m2, a hole of 9 mm
 _BODY_SENSOR_DRIFT = -3.0  # K
 
 
