@@ -104,7 +104,7 @@ def train(workspace: Workspace, plan: BuildPlan, jobs: int, progress: Progress) 
             record = workspace.asset_file(asset.name, f"{model}.training.json")
             done = workspace.is_done(record, TrainingRecord, key)
             tasks.append((Task(workspace.root, plan, asset, model, key), done))
-    _run("train", train_model, tasks, jobs, TRAINING_TIME_LIMIT_S, progress)
+    run_step("train", train_model, tasks, jobs, TRAINING_TIME_LIMIT_S, progress)
 
 
 def convert(workspace: Workspace, plan: BuildPlan, jobs: int, progress: Progress) -> None:
@@ -127,7 +127,7 @@ def convert(workspace: Workspace, plan: BuildPlan, jobs: int, progress: Progress
                 done = workspace.is_done(record, ConversionRecord, key)
                 task = VariantTask(workspace.root, plan, asset, model, key, precision)
                 tasks.append((task, done))
-    _run("convert", convert_model, tasks, jobs, CONVERSION_TIME_LIMIT_S, progress, _converter_error)
+    run_step("convert", convert_model, tasks, jobs, CONVERSION_TIME_LIMIT_S, progress, converter_error)
 
 
 def evaluate(workspace: Workspace, plan: BuildPlan, jobs: int, progress: Progress) -> None:
@@ -155,10 +155,10 @@ def evaluate(workspace: Workspace, plan: BuildPlan, jobs: int, progress: Progres
                 done = workspace.is_done(record, EvaluationRecord, key)
                 task = VariantTask(workspace.root, plan, asset, model, key, precision)
                 tasks.append((task, done))
-    _run("evaluate", evaluate_model, tasks, jobs, EVALUATION_TIME_LIMIT_S, progress)
+    run_step("evaluate", evaluate_model, tasks, jobs, EVALUATION_TIME_LIMIT_S, progress)
 
 
-def _run(
+def run_step(
     step: str,
     function: Callable[[T], str],
     tasks: Iterable[tuple[T, bool]],
@@ -167,6 +167,7 @@ def _run(
     progress: Progress,
     explain: Callable[[EdgeAdError], EdgeAdError] = lambda error: error,
 ) -> None:
+    """Run a step's tasks, each with whether it is done already. Raises StepError at the end."""
     tasks = list(tasks)
     todo = [task for task, done in tasks if not done]
     progress.start(step, len(todo), len(tasks) - len(todo))
@@ -193,7 +194,7 @@ def _run(
         raise StepError("\n".join([summary, *lines]), errors[0].exit_code)
 
 
-def _converter_error(error: EdgeAdError) -> EdgeAdError:
+def converter_error(error: EdgeAdError) -> EdgeAdError:
     """A crash or a hang during conversion, as the converter error it is."""
     if isinstance(error, WorkerCrashedError):
         return ConverterCrashedError(str(error))

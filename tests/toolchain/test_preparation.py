@@ -1,0 +1,87 @@
+import numpy as np
+import pytest
+from sklearn.preprocessing import StandardScaler
+
+from edge_ad.bundle.manifest import Channel
+from edge_ad.errors import DataError
+from edge_ad.toolchain.datasets.formats import RecordingFormat, TrainSpan
+from edge_ad.toolchain.datasets.recording import Recording
+from edge_ad.toolchain.preparation import prepare
+from edge_ad.toolchain.settings import BuildSettings
+from edge_ad.toolchain.workspace import BuildPlan
+from tests import naive
+
+CHANNELS = (Channel("a"), Channel("b"))
+PLAN = BuildPlan(RecordingFormat(CHANNELS, TrainSpan(rows=60)), BuildSettings(), ())
+
+
+def recording(n=100, train_rows=60, **changes):
+    rng = np.random.default_rng(0)
+    fields = {
+        "name": "pump",
+        "times": np.arange(n, dtype=np.float64),
+        "samples": rng.normal([5, -300], [2, 0.01], (n, 2)),
+        "channels": CHANNELS,
+        "labels": None,
+        "train_rows": train_rows,
+        "sha256": "0" * 64,
+    }
+    return Recording(**{**fields, **changes})
+
+
+def test_the_scaler_knows_the_train_span_only():
+    whole = recording()
+    other = recording(samples=np.concatenate([whole.samples[:60], whole.samples[60:] * 50]))
+    ours = prepare(whole, PLAN)
+    np.testing.assert_array_equal(ours.scaler.offset, prepare(other, PLAN).scaler.offset)
+    reference = StandardScaler().fit(whole.samples[:60])
+    np.testing.assert_allclose(ours.scaler.offset, reference.mean_, rtol=1e-12)
+    np.testing.assert_allclose(ours.scaler.scale, reference.scale_, rtol=1e-9)
+
+
+def test_windows_start_at_each_row():
+    prepared = prepare(recording(), PLAN)
+    scaled = prepared.scaler.transform(prepared.recording.samples)
+    assert prepared.windows.tolist() == naive.windows(scaled.tolist(), 10)
+    assert prepared.train.tolist() == list(range(51))  # the last one ends with the span
+
+
+def test_windows_that_are_not_whole_do_not_train():
+    ours = recording()
+    ours.times[20:] += 100
+    ours.samples[40, 1] = np.nan
+    prepared = prepare(ours, PLAN)
+    whole = [
+        naive.is_whole(ours.times[i : i + 10].tolist(), ours.samples[i : i + 10].tolist(), 5.5)
+        for i in range(51)
+    ]
+    assert prepared.train.tolist() == np.flatnonzero(whole).tolist()
+    assert not prepared.finite[31:41].any()
+    assert np.isfinite(prepared.scaler.scale).all()
+
+
+def test_a_constant_channel_does_not_divide_by_zero():
+    ours = recording()
+    ours.samples[:, 1] = 0.1
+    prepared = prepare(ours, PLAN)
+    assert prepared.scaler.scale[1] == 1.0
+    np.testing.assert_allclose(prepared.windows[:, :, 1], 0, atol=1e-6)
+
+
+def test_nothing_after_the_train_span():
+    with pytest.raises(DataError, match="65 rows leave fewer than 10"):
+        prepare(recording(65), PLAN)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda r: r.samples.__setitem__((slice(None, None, 5), 1), np.nan), "12 rows miss a value.*'b'"),
+        (lambda r: r.times.__imul__(6.0), "59 steps in time exceed 5.5 s"),
+    ],
+)
+def test_too_few_whole_windows(change, words):
+    ours = recording()
+    change(ours)
+    with pytest.raises(DataError, match=f"0 whole windows.*{words}"):
+        prepare(ours, PLAN)
