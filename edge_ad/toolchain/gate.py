@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from edge_ad.detect.window import whole_windows
 from edge_ad.errors import GateFailedError
 from edge_ad.toolchain.parity import (
+    RULES,
     AssetDecisions,
     AssetScores,
     Verdict,
@@ -141,9 +142,9 @@ def _load_subjects(workspace: Workspace, plan: BuildPlan) -> tuple[dict[str, _Su
             keras[model].scores.append(AssetScores(asset.name, scores, ucl))
             for precision in settings.precisions:
                 name = variant_name(model, precision)
-                arrays = load_arrays(workspace.asset_file(asset.name, f"{name}.decisions.npz"), "evaluate")
-                alarms = {rule: arrays[rule] for rule in ("leaderboard", "streaming")}
                 ucl = _evaluation(workspace, asset.name, name).limit.ucl
+                arrays = load_arrays(workspace.asset_file(asset.name, f"{name}.decisions.npz"), "evaluate")
+                alarms = {rule: arrays[rule] for rule in RULES}
                 subject = variants.setdefault(name, _Subject(name, [], []))
                 subject.decisions.append(AssetDecisions(asset.name, alarms, labels))
                 subject.scores.append(AssetScores(asset.name, arrays["scores"], ucl))

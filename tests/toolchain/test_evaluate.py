@@ -17,9 +17,7 @@ from tests import naive
 CHANNELS = tuple(Channel(name) for name in "abc")
 SHAPE = Architecture(5, 3, (4,), (4,))
 PLAN = BuildPlan(RecordingFormat(CHANNELS, TrainSpan(rows=80)), BuildSettings(window_length=5), ())
-WEIGHTS = [
-    np.random.default_rng(3).normal(0, 0.3, shape).astype(np.float32) for shape in SHAPE.weight_shapes
-]
+WEIGHTS = [np.random.default_rng(3).normal(0, 0.3, shape).astype(np.float32) for shape in SHAPE.weight_shapes]
 
 
 @pytest.fixture(scope="module")

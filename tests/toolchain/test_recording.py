@@ -88,7 +88,10 @@ BAD = {
         "line 3: 'n/a' in column 'flow' is not a number",
     ),
     "decimal comma": (GOOD.replace("1.5", "1,5"), "line 2: '1,5' in column 'flow'.*decimal sign a comma"),
-    "label that is no label": (GOOD.replace("4;5;1.0", "4;5;2"), "line 5: label 'anomaly' is 2.0, not 0 or 1"),
+    "label that is no label": (
+        GOOD.replace("4;5;1.0", "4;5;2"),
+        "line 5: label 'anomaly' is 2.0, not 0 or 1",
+    ),
     "empty label": (GOOD.replace("4;5;1.0", "4;5;"), "line 5: label 'anomaly' is nan, not 0 or 1"),
     "time stamp that is none": (GOOD.replace("2026-01-01 00:00:03", "soon"), "line 4: 'soon' is not a time"),
     "time repeats": (GOOD.replace("00:00:03", "00:00:01"), "line 4: time .* repeats"),
