@@ -23,8 +23,11 @@ class Scaler:
     scale: NDArray[np.float64]
 
     def transform(self, samples: NDArray[np.floating]) -> NDArray[np.float32]:
-        """Scale `(..., n_channels)` samples. Computed in float64 and rounded to float32 once."""
-        return ((samples - self.offset) / self.scale).astype(np.float32)
+        """Scale `(..., n_channels)` samples. Computed in float64 and rounded to float32 once; what is too
+        large for that becomes infinite.
+        """
+        with np.errstate(over="ignore"):
+            return ((samples - self.offset) / self.scale).astype(np.float32)
 
 
 def fit_standard(samples: NDArray[np.float64]) -> Scaler:

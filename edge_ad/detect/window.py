@@ -6,6 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 
+LARGEST_VALUE = 1e30
+"""Values from here on, in engineering units, count as not finite: on the way to a score they would leave
+float32's range."""
+
+
 class WindowRing:
     """The newest `window_length` rows as one contiguous block, in constant memory.
 
@@ -49,20 +54,26 @@ def sliding_windows(rows: NDArray[np.float32], window_length: int) -> NDArray[np
     return view.transpose(0, 2, 1)
 
 
+def usable(samples: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Which rows of `(n, n_channels)` samples can be part of a window: numbers, none of them absurd."""
+    rows: NDArray[np.bool_] = (np.abs(samples) < LARGEST_VALUE).all(axis=1)
+    return rows
+
+
 def whole_windows(
     times: NDArray[np.float64],
     samples: NDArray[np.float64],
     window_length: int,
     largest_gap_s: float,
 ) -> NDArray[np.bool_]:
-    """Which sliding windows are whole: finite, and with no step in time longer than the largest gap.
+    """Which sliding windows are whole: usable rows, and no step in time longer than the largest gap.
 
     `times` is `(n,)` seconds, `samples` `(n, n_channels)`; the result is `(n - window_length + 1,)`.
     """
     n_windows = max(0, len(samples) - window_length + 1)
-    # A row is broken when its values are not finite; a step, when it is too long. A window is
+    # A row is broken when its values are not usable; a step, when it is too long. A window is
     # whole when the running counts of both do not change inside it.
-    broken = np.concatenate([[0], np.cumsum(~np.isfinite(samples).all(axis=1))])
+    broken = np.concatenate([[0], np.cumsum(~usable(samples))])
     gaps = np.concatenate([[0], np.cumsum(np.diff(times, prepend=times[:1]) > largest_gap_s)])
     start = np.arange(n_windows)
     end = start + window_length

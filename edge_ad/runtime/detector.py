@@ -15,13 +15,10 @@ from edge_ad.detect.decision import Decision
 from edge_ad.detect.rules import ConsecutiveRule
 from edge_ad.detect.scaler import Scaler
 from edge_ad.detect.score import ScoreKind, WindowScorer
-from edge_ad.detect.window import WindowRing
+from edge_ad.detect.window import LARGEST_VALUE, WindowRing
 from edge_ad.errors import BundleMismatchError
 from edge_ad.runtime.interpreter import ReconstructionModel
 from edge_ad.runtime.latency import LatencyRecorder
-
-_LARGEST = 1e30
-"""Values from here on count as not finite: they would leave float32's range on the way to a score."""
 
 
 class WindowModel:
@@ -154,12 +151,12 @@ class Detector:
         self._last_time = time
         row = self._row
         row[:] = sample
-        # One product finds what no window may hold: NaN makes it NaN; infinite and absurd values,
+        # One product looks for what no window may hold: NaN makes it NaN; infinite and absurd values,
         # clamped so that the product itself stays finite, make it too large.
-        np.maximum(row, -_LARGEST, out=row)
-        np.minimum(row, _LARGEST, out=row)
-        if not row.dot(row) < _LARGEST**2:
-            return self._unknown(time, self._break(f"not-finite: {self._not_finite()}"))
+        np.maximum(row, -LARGEST_VALUE, out=row)
+        np.minimum(row, LARGEST_VALUE, out=row)
+        if not row.dot(row) < LARGEST_VALUE**2 and (names := self._not_finite()):
+            return self._unknown(time, self._break(f"not-finite: {names}"))
         np.subtract(row, self._offset, row)
         np.divide(row, self._scale, row)
         window = self._ring.push(row)
@@ -211,5 +208,5 @@ class Detector:
         return Decision(time, "unknown", None, self.ucl, None, reason)
 
     def _not_finite(self) -> str:
-        bad = ~(np.abs(self._row) < _LARGEST)
+        bad = ~(np.abs(self._row) < LARGEST_VALUE)
         return ", ".join(n for n, is_bad in zip(self._channels, bad, strict=True) if is_bad)

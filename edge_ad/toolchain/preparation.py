@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_ad.detect.scaler import Scaler, fit_standard
-from edge_ad.detect.window import sliding_windows, whole_windows
+from edge_ad.detect.window import LARGEST_VALUE, sliding_windows, usable, whole_windows
 from edge_ad.errors import DataError
 from edge_ad.toolchain.datasets.recording import Recording
 from edge_ad.toolchain.workspace import BuildPlan
@@ -25,7 +25,7 @@ class Prepared:
     windows: NDArray[np.float32]
     """`(n_windows, window_length, n_channels)` scaled; a view."""
     finite: NDArray[np.bool_]
-    """`(n_windows,)`: the window holds numbers only."""
+    """`(n_windows,)`: the window holds usable values only, whatever its steps in time."""
     train: NDArray[np.int64]
     """Indices of the whole windows that lie in the train span."""
 
@@ -50,7 +50,7 @@ def prepare(recording: Recording, plan: BuildPlan) -> Prepared:
             f"rows, at least {_FEWEST_TRAIN_WINDOWS} are needed{_why_broken(recording, plan)}"
         )
     in_train = samples[:rows]
-    scaler = fit_standard(in_train[np.isfinite(in_train).all(axis=1)])
+    scaler = fit_standard(in_train[usable(in_train)])
     windows = sliding_windows(scaler.transform(samples), length)
     finite = whole_windows(times, samples, length, np.inf)
     return Prepared(recording, scaler, windows, finite, train)
@@ -58,7 +58,7 @@ def prepare(recording: Recording, plan: BuildPlan) -> Prepared:
 
 def _why_broken(recording: Recording, plan: BuildPlan) -> str:
     rows = recording.train_rows
-    bad = ~np.isfinite(recording.samples[:rows])
+    bad = ~(np.abs(recording.samples[:rows]) < LARGEST_VALUE)
     if bad.any():
         worst = int(bad.sum(axis=0).argmax())
         return f"; {bad.any(axis=1).sum()} rows miss a value, most in {recording.channels[worst].name!r}"

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_ad.bundle import bundle as bundles
+from edge_ad.detect.window import usable
 from edge_ad.runtime import Detector
 from edge_ad.runtime.sources.csv_lines import CsvLines
 from tests import naive
@@ -164,3 +165,15 @@ def test_any_stream_gets_the_decisions_of_the_oracle(stream):
         assert decision.score == pytest.approx(expected, rel=1e-6)
         exceeds.append(decision.score > detector.ucl)
         assert decision.alarm == naive.streaming_flags(exceeds, toy.manifest.alarm_rule.k)[-1]
+
+
+@pytest.mark.parametrize("size", [2e29, 4e29, 9.9e29, 1e30, 1e308, np.inf, np.nan])
+def test_a_stream_and_a_recording_agree_on_what_is_usable(toy, size):
+    """Many large values at once are as usable as one."""
+    detector = Detector.load(toy)
+    row = np.full(8, size)
+    for time in range(9):
+        detector.push(float(time), toy.manifest.scaler.offset)
+    decision = detector.push(9.0, row)
+    refused = (decision.reason or "").startswith("not-finite: Accelerometer1RMS, ")
+    assert refused != bool(usable(row[None])[0])
