@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-
 LARGEST_VALUE = 1e30
 """Values from here on, in engineering units, count as not finite: on the way to a score they would leave
 float32's range."""
@@ -56,7 +55,7 @@ def sliding_windows(rows: NDArray[np.float32], window_length: int) -> NDArray[np
 
 def usable(samples: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Which rows of `(n, n_channels)` samples can be part of a window: numbers, none of them absurd."""
-    rows: NDArray[np.bool_] = (np.abs(samples) < LARGEST_VALUE).all(axis=1)
+    rows: NDArray[np.bool_] = np.abs(samples).max(axis=1) < LARGEST_VALUE
     return rows
 
 
