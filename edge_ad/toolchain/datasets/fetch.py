@@ -21,7 +21,8 @@ SKAB_NOTICE = (
     "DOI 10.34740/KAGGLE/DSV/1693952."
 )
 
-_CHUNK_BYTES = 1 << 16
+_CHUNK_BYTES = 1 << 12
+"""Small, since the piece that a connection breaks off in is lost."""
 _TIMEOUT_S = (10.0, 30.0)
 """To connect, and between two pieces of data."""
 _AGAIN = "run the same command again: finished files are kept and the rest resumes"
