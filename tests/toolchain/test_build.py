@@ -291,9 +291,7 @@ def test_an_interrupted_build_goes_on_where_it_stopped(small_build, tmp_path, nu
     # A session of its own, so that the signal reaches the workers as Ctrl-C on a terminal does.
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
         wait_for(process.stderr, "train 2/4")
-        children = subprocess.run(
-            ["pgrep", "-P", str(process.pid)], capture_output=True, text=True, check=True
-        )
+        children = children_of(process.pid)
         if number == signal.SIGINT:
             os.killpg(process.pid, number)
         else:
