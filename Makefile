@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+DEMO := build/demo
+BENCH_SAMPLES ?= 1000000
 
 .PHONY: help setup demo test test-pi bench lint lock clean
 
@@ -11,7 +13,7 @@ help:
 	@echo 'make demo     the main job on the simulated pump: train, convert, gate, pack, run, report'
 	@echo 'make test     lint, types, tests'
 	@echo 'make test-pi  the device tests in environments that hold only what a device installs'
-	@echo 'make bench    latency of the demo bundle on this machine, as JSON'
+	@echo 'make bench    latency and memory of the demo bundle on this machine, as JSON (minutes)'
 	@echo 'make lock     choose versions anew for requirements/*.txt'
 
 setup: $(READY)
@@ -27,7 +29,7 @@ $(READY): pyproject.toml requirements/host.txt
 	@touch $@
 
 demo: setup
-	$(BIN)/python tools/demo.py build/demo
+	$(BIN)/python tools/demo.py $(DEMO)
 
 test: setup lint
 	$(BIN)/python -m pytest
@@ -41,9 +43,11 @@ test-pi: setup
 	$(BIN)/python tools/test_on_device.py
 
 bench: setup
-	@test -e build/demo/bundles/pump-0.edgead || $(MAKE) demo
-	$(BIN)/edge-ad bench build/demo/bundles/pump-0.edgead -o build/bench.json
-	@echo 'raw values: build/bench.json'
+	@test -e $(DEMO)/bundles/pump-0.edgead || $(MAKE) demo
+	$(BIN)/edge-ad bench $(DEMO)/bundles/pump-0.edgead -o build/bench.json
+	$(BIN)/python tools/bench_stream.py $(DEMO)/bundles/pump-0.edgead $(DEMO)/recordings/pump-0.csv \
+		build/bench-stream.json $(BENCH_SAMPLES)
+	@echo 'raw values: build/bench.json, build/bench-stream.json'
 
 lock:
 	$(PYTHON) -m venv build/lock && build/lock/bin/pip install --quiet uv

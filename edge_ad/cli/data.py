@@ -109,6 +109,7 @@ def _text(description: RecordingDescription) -> str:
     labels = "no labels" if d.label_share is None else f"{d.label_share:.1%} labelled anomalous"
     lines.append(f"  {labels}")
     width = max(len(channel.name) for channel in d.channels)
+    lines.append(f"  {'':<{width}} {'minimum':>12} {'mean':>12} {'maximum':>12}")
     for c in d.channels:
         if c.minimum is None:
             ranges = "no finite value"
