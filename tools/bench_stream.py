@@ -15,6 +15,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from edge_ad.bundle import bundle as bundles
 from edge_ad.bundle.codec import encode
 from edge_ad.runtime.benchmark import benchmark_variant
 
-_READ_MEMORY_EVERY = 50_000
+_STARTING = 4  # readings of memory, the first two seconds, in which libraries are loaded
 
 
 def write_long(recording: Path, target: Path, samples: int) -> None:
@@ -39,21 +40,20 @@ def write_long(recording: Path, target: Path, samples: int) -> None:
 
 
 def stream(bundle: Path, recording: Path, variant: str) -> tuple[dict[str, Any], list[int]]:
-    """Run the command; its summary and its resident bytes every so many decisions."""
+    """Run the command, its decisions going nowhere; its summary and its resident bytes twice a second."""
     command = [sys.executable, "-m", "edge_ad", "run", bundle, recording]
     command += ["--variant", variant, "--summary", "json"]
     resident = []
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        assert process.stdout is not None
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
         assert process.stderr is not None
-        for number, _ in enumerate(process.stdout, start=1):
-            if number % _READ_MEMORY_EVERY == 0:
-                pages = int(Path(f"/proc/{process.pid}/statm").read_text().split()[1])
-                resident.append(pages * os.sysconf("SC_PAGE_SIZE"))
+        while process.poll() is None:
+            time.sleep(0.5)
+            pages = Path(f"/proc/{process.pid}/statm").read_text().split()
+            resident.append(int(pages[1]) * os.sysconf("SC_PAGE_SIZE"))
         summary = json.loads(process.stderr.read().splitlines()[-1])
     if process.returncode:
         sys.exit(process.returncode)
-    return summary, resident
+    return summary, [value for value in resident if value][_STARTING:]
 
 
 def main() -> None:
@@ -73,8 +73,8 @@ def main() -> None:
             sample_us = 1e6 / summary["samples_per_s"]
             print(
                 f"{variant}: {sample_us:.1f} us per sample, read to written; bare invoke {bare_us:.1f} us "
-                f"(median); ratio {sample_us / bare_us:.2f}; resident {resident[0] / 1e6:.1f} MB after "
-                f"{_READ_MEMORY_EVERY} samples, {resident[-1] / 1e6:.1f} MB at the end",
+                f"(median); ratio {sample_us / bare_us:.2f}; resident {resident[0] / 1e6:.1f} MB at "
+                f"the start, {resident[-1] / 1e6:.1f} MB at the end",
                 flush=True,
             )
             results.append(

@@ -15,7 +15,7 @@ from edge_ad.detect.decision import Decision
 from edge_ad.detect.rules import ConsecutiveRule
 from edge_ad.detect.scaler import Scaler
 from edge_ad.detect.score import ScoreKind, WindowScorer
-from edge_ad.detect.window import LARGEST_VALUE, WindowRing
+from edge_ad.detect.window import LARGEST_VALUE, WindowRing, usable
 from edge_ad.errors import BundleMismatchError
 from edge_ad.runtime.interpreter import ReconstructionModel
 from edge_ad.runtime.latency import LatencyRecorder
@@ -149,14 +149,14 @@ class Detector:
             if unusable:
                 return self._unknown(time, unusable)
         self._last_time = time
+        # The sum finds what no window may hold: NaN and infinity stay, an absurd value makes it large.
+        # Python's own numbers, since numpy costs more for a handful of them.
+        if isinstance(sample, np.ndarray):
+            sample = sample.tolist()
+        if not sum(map(abs, sample)) < LARGEST_VALUE and (names := self._not_finite(sample)):
+            return self._unknown(time, self._break(f"not-finite: {names}"))
         row = self._row
         row[:] = sample
-        # One product looks for what no window may hold: NaN makes it NaN; infinite and absurd values,
-        # clamped so that the product itself stays finite, make it too large.
-        np.maximum(row, -LARGEST_VALUE, out=row)
-        np.minimum(row, LARGEST_VALUE, out=row)
-        if not row.dot(row) < LARGEST_VALUE**2 and (names := self._not_finite()):
-            return self._unknown(time, self._break(f"not-finite: {names}"))
         np.subtract(row, self._offset, row)
         np.divide(row, self._scale, row)
         window = self._ring.push(row)
@@ -207,6 +207,7 @@ class Detector:
             return None
         return Decision(time, "unknown", None, self.ucl, None, reason)
 
-    def _not_finite(self) -> str:
-        bad = ~(np.abs(self._row) < LARGEST_VALUE)
+    def _not_finite(self, sample: Sequence[float] | NDArray[np.floating]) -> str:
+        """Names of the channels with a value that is not usable."""
+        bad = ~usable(np.array(sample, np.float64, ndmin=2).T)
         return ", ".join(n for n, is_bad in zip(self._channels, bad, strict=True) if is_bad)
