@@ -59,6 +59,9 @@ def weights_npz(weights: Weights) -> bytes:
 
 
 def load_weights(path: Path) -> Weights:
-    """Read weights that `weights_npz` made. Raises ValueError, OSError for a damaged file."""
+    """Read weights that `weights_npz` made.
+
+    Raises ValueError, OSError, KeyError or BadZipFile for a damaged file.
+    """
     with np.load(path, allow_pickle=False) as arrays:
         return [arrays[f"arr_{i}"] for i in range(len(arrays.files))]

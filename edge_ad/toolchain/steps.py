@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -85,7 +86,7 @@ class ConversionRecord:
     key: str
     tflite_sha256: str
     stateful: bool
-    converter: str
+    form: str
 
 
 @dataclass(frozen=True)
@@ -146,13 +147,13 @@ def convert_model(task: VariantTask) -> str:
     path = workspace.asset_file(task.asset.name, f"{task.model}.weights.npz")
     try:
         weights = load_weights(path)
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, BadZipFile) as error:
         raise ConversionError(f"{path} cannot be read ({error}): run 'edge-ad train' again") from error
     converted = convert(
         task.plan.architecture(task.model), weights, task.precision, task.plan.settings.optimize
     )
     write_atomic(workspace.asset_file(task.asset.name, f"{variant}.tflite"), converted.content)
-    record = ConversionRecord(task.key, sha256(converted.content), converted.stateful, converted.converter)
+    record = ConversionRecord(task.key, sha256(converted.content), converted.stateful, converted.form)
     save_record(workspace.asset_file(task.asset.name, f"{variant}.conversion.json"), record)
     return f"{len(converted.content) / 1000:.1f} KB"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from edge_ad.toolchain.architecture import Architecture, Weights
-from edge_ad.toolchain.convert.flatbuffer import GraphWriter
+from edge_ad.toolchain.convert.operators import GraphWriter
 
 
 def compact_model(architecture: Architecture, weights: Weights, *, int8: bool) -> bytes:
@@ -14,12 +14,15 @@ def compact_model(architecture: Architecture, weights: Weights, *, int8: bool) -
     """
     steps, activation = architecture.window_length, architecture.activation
     layers = [weights[i : i + 3] for i in range(0, len(weights) - 2, 3)]
-    graph = GraphWriter()
+    graph = GraphWriter(int8_weights=int8)
     inputs = sequence = graph.activation(1, steps, architecture.n_channels)
     for kernels in layers[: len(architecture.encoder)]:
-        sequence = graph.lstm(sequence, kernels, steps, activation, int8=int8)
-    sequence = graph.repeat_last_step(sequence, steps, architecture.encoder[-1])
+        sequence = graph.lstm(sequence, kernels, steps, activation)
+    # One gather takes the last step and repeats it.
+    sequence = graph.gather(sequence, [steps - 1] * steps, (1, steps, architecture.encoder[-1]))
     for kernels in layers[len(architecture.encoder) :]:
-        sequence = graph.lstm(sequence, kernels, steps, activation, int8=int8)
+        sequence = graph.lstm(sequence, kernels, steps, activation)
     kernel, bias = weights[-2:]
-    return graph.to_bytes(inputs, graph.dense(sequence, kernel, bias, steps, int8=int8))
+    shape = (1, steps, architecture.n_channels)
+    outputs = graph.dense(sequence, graph.weight(kernel.T), graph.constant(bias), shape)
+    return graph.to_bytes(inputs, outputs)

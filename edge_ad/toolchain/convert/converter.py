@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib.metadata import version
 
 import numpy as np
 
@@ -11,7 +10,7 @@ from edge_ad.bundle.manifest import Precision
 from edge_ad.errors import ConversionError
 from edge_ad.toolchain.architecture import Architecture, Weights
 from edge_ad.toolchain.convert.compact import compact_model
-from edge_ad.toolchain.convert.stock import stock_model
+from edge_ad.toolchain.convert.fast import fast_model
 from edge_ad.toolchain.settings import Optimize
 
 
@@ -22,8 +21,8 @@ class ConvertedModel:
     content: bytes
     stateful: bool
     """Whether variable tensors must be reset before every window."""
-    converter: str
-    """What made it, for the record."""
+    form: str
+    """`compact` or `fast`."""
 
 
 def convert(
@@ -37,10 +36,8 @@ def convert(
     _check_weights(architecture, weights)
     int8 = precision == "int8"
     if optimize == "size":
-        content = compact_model(architecture, weights, int8=int8)
-        return ConvertedModel(content, stateful=True, converter="edge-ad compact")
-    content = stock_model(architecture, weights, int8=int8)
-    return ConvertedModel(content, stateful=False, converter=f"tensorflow {version('tensorflow')}")
+        return ConvertedModel(compact_model(architecture, weights, int8=int8), stateful=True, form="compact")
+    return ConvertedModel(fast_model(architecture, weights, int8=int8), stateful=False, form="fast")
 
 
 def _check_weights(architecture: Architecture, weights: Weights) -> None:

@@ -1,11 +1,14 @@
-"""Writing a `.tflite` file operator by operator, with the schema classes that ai-edge-litert ships.
+"""The `.tflite` file format: tensors and operators in, bytes out, nothing written twice.
 
-No names, no metadata, no signatures: an interpreter needs none of them, and in a model of a few
-thousand weights they are most of the file.
+Uses the schema classes that ai-edge-litert ships. No names, no metadata, no signatures: an interpreter
+needs none of them, and in a model of a few thousand weights they are most of the file. What several
+tensors or operators have in common (shapes, quantization, options, constants) is stored once.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import flatbuffers
@@ -13,182 +16,204 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import NDArray
 
-_ABSENT = -1  # index of an optional input that is not given
+_TYPES = {
+    "float32": schema.TensorType.FLOAT32,
+    "int8": schema.TensorType.INT8,
+    "int16": schema.TensorType.INT16,
+    "int32": schema.TensorType.INT32,
+    "bool": schema.TensorType.BOOL,
+}
 
 
-class _AlignedBuffer(schema.BufferT):  # type: ignore[misc]  # the schema module has no types
-    """A buffer whose bytes start at a multiple of 16, as the schema demands of weights.
+@dataclass(frozen=True)
+class Quantization:
+    """`real = scale * (stored - zero_point)`, the same for the whole tensor."""
 
-    The generated class forgets that and aligns bytes to bytes.
-    """
+    scale: float
+    zero_point: int = 0
 
-    def Pack(self, builder: Any) -> Any:  # noqa: N802  the generated code calls it so
-        """Write the buffer; returns its offset."""
+
+@dataclass(frozen=True)
+class Tensor:
+    """A tensor of a graph; `data` is None for what operators compute."""
+
+    shape: tuple[int, ...]
+    dtype: str = "float32"
+    data: bytes | None = None
+    quantization: Quantization | None = None
+    variable: bool = False
+    """Whether it keeps its value from one invoke to the next."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """Options of an operator: which of the schema's option tables, and its fields."""
+
+    table: str
+    """`FullyConnected` for the schema's `FullyConnectedOptions`."""
+    fields: tuple[tuple[str, Any], ...] = ()
+
+
+@dataclass(frozen=True)
+class Operator:
+    """One step of the computation; tensors are known by their index."""
+
+    name: str
+    """Name of the built-in operator: `FULLY_CONNECTED`."""
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+    options: Options | None = None
+    version: int = 1
+
+
+@dataclass
+class Graph:
+    """Tensors and operators, in the order in which they run."""
+
+    tensors: list[Tensor] = field(default_factory=list)
+    operators: list[Operator] = field(default_factory=list)
+    inputs: tuple[int, ...] = ()
+    outputs: tuple[int, ...] = ()
+
+
+def to_bytes(graphs: Sequence[Graph]) -> bytes:
+    """The file. The first graph is the one that an interpreter runs."""
+    return _Writer().write(graphs)
+
+
+class _Writer:
+    """Writes one file; remembers by content what has been written."""
+
+    def __init__(self) -> None:
+        self._builder = flatbuffers.Builder(1 << 16)
+        self._written: dict[Hashable, int] = {}
+        self._buffers: dict[bytes | None, int] = {None: 0}  # number 0 is that of tensors without data
+        self._codes: dict[tuple[str, int], int] = {}
+
+    def write(self, graphs: Sequence[Graph]) -> bytes:
+        builder = self._builder
+        offsets = [self._graph(graph) for graph in graphs]
+        subgraphs = self._offsets(offsets)
+        codes = self._offsets([self._code(name, version) for name, version in self._codes])
+        buffers = self._offsets([self._buffer(data) for data in self._buffers])
+        schema.ModelStart(builder)
+        schema.ModelAddVersion(builder, 3)
+        schema.ModelAddOperatorCodes(builder, codes)
+        schema.ModelAddSubgraphs(builder, subgraphs)
+        schema.ModelAddBuffers(builder, buffers)
+        builder.Finish(schema.ModelEnd(builder), b"TFL3")
+        return bytes(builder.Output())
+
+    def _once(self, key: Hashable, write: Callable[[], int]) -> int:
+        if key not in self._written:
+            self._written[key] = write()
+        return self._written[key]
+
+    def _vector(self, values: Sequence[float], dtype: type[np.generic]) -> int:
+        array = np.array(values, dtype)
+        return self._once((array.dtype.str, array.tobytes()), lambda: self._builder.CreateNumpyVector(array))
+
+    def _offsets(self, offsets: Sequence[int]) -> int:
+        self._builder.StartVector(4, len(offsets), 4)
+        for offset in reversed(offsets):
+            self._builder.PrependUOffsetTRelative(offset)
+        end: int = self._builder.EndVector()
+        return end
+
+    def _graph(self, graph: Graph) -> int:
+        tensors = self._offsets([self._tensor(tensor) for tensor in graph.tensors])
+        operators = self._offsets([self._operator(operator) for operator in graph.operators])
+        inputs, outputs = self._vector(graph.inputs, np.int32), self._vector(graph.outputs, np.int32)
+        builder = self._builder
+        schema.SubGraphStart(builder)
+        schema.SubGraphAddTensors(builder, tensors)
+        schema.SubGraphAddInputs(builder, inputs)
+        schema.SubGraphAddOutputs(builder, outputs)
+        schema.SubGraphAddOperators(builder, operators)
+        end: int = schema.SubGraphEnd(builder)
+        return end
+
+    def _tensor(self, tensor: Tensor) -> int:
+        shape = self._vector(tensor.shape, np.int32)
+        quantization = None if tensor.quantization is None else self._quantization(tensor.quantization)
+        builder = self._builder
+        schema.TensorStart(builder)
+        schema.TensorAddShape(builder, shape)
+        schema.TensorAddType(builder, _TYPES[tensor.dtype])
+        schema.TensorAddBuffer(builder, self._buffers.setdefault(tensor.data, len(self._buffers)))
+        if quantization is not None:
+            schema.TensorAddQuantization(builder, quantization)
+        schema.TensorAddIsVariable(builder, tensor.variable)
+        end: int = schema.TensorEnd(builder)
+        return end
+
+    def _quantization(self, quantization: Quantization) -> int:
+        def write() -> int:
+            builder = self._builder
+            scale = self._vector([quantization.scale], np.float32)
+            zero_point = self._vector([quantization.zero_point], np.int64)
+            schema.QuantizationParametersStart(builder)
+            schema.QuantizationParametersAddScale(builder, scale)
+            schema.QuantizationParametersAddZeroPoint(builder, zero_point)
+            end: int = schema.QuantizationParametersEnd(builder)
+            return end
+
+        return self._once(quantization, write)
+
+    def _operator(self, operator: Operator) -> int:
+        index = self._codes.setdefault((operator.name, operator.version), len(self._codes))
+        inputs, outputs = self._vector(operator.inputs, np.int32), self._vector(operator.outputs, np.int32)
+        options = None if operator.options is None else self._options(operator.options)
+        builder = self._builder
+        schema.OperatorStart(builder)
+        schema.OperatorAddOpcodeIndex(builder, index)
+        schema.OperatorAddInputs(builder, inputs)
+        schema.OperatorAddOutputs(builder, outputs)
+        if operator.options is not None and options is not None:
+            kind = getattr(schema.BuiltinOptions, f"{operator.options.table}Options")
+            schema.OperatorAddBuiltinOptionsType(builder, kind)
+            schema.OperatorAddBuiltinOptions(builder, options)
+        end: int = schema.OperatorEnd(builder)
+        return end
+
+    def _options(self, options: Options) -> int:
+        def write() -> int:
+            table = getattr(schema, f"{options.table}OptionsT")()
+            for name, value in options.fields:
+                setattr(table, name, value)
+            end: int = table.Pack(self._builder)
+            return end
+
+        return self._once(options, write)
+
+    def _code(self, name: str, version: int) -> int:
+        code = getattr(schema.BuiltinOperator, name)
+        builder = self._builder
+        schema.OperatorCodeStart(builder)
+        schema.OperatorCodeAddDeprecatedBuiltinCode(builder, min(code, 127))
+        schema.OperatorCodeAddVersion(builder, version)
+        schema.OperatorCodeAddBuiltinCode(builder, code)
+        end: int = schema.OperatorCodeEnd(builder)
+        return end
+
+    def _buffer(self, data: bytes | None) -> int:
+        builder = self._builder
         offset = None
-        if self.data is not None:
-            builder.StartVector(1, len(self.data), 16)
-            builder.head -= len(self.data)
-            builder.Bytes[builder.head : builder.head + len(self.data)] = self.data
+        if data is not None:
+            # The schema demands that weights start at a multiple of 16; the generated class forgets it.
+            builder.StartVector(1, len(data), 16)
+            builder.head -= len(data)
+            builder.Bytes[builder.head : builder.head + len(data)] = data
             offset = builder.EndVector()
         schema.BufferStart(builder)
         if offset is not None:
             schema.BufferAddData(builder, offset)
-        return schema.BufferEnd(builder)
+        end: int = schema.BufferEnd(builder)
+        return end
 
 
-class GraphWriter:
-    """Collects tensors and operators of one graph. Tensors are known by their index."""
-
-    def __init__(self) -> None:
-        self._buffers = [_AlignedBuffer()]  # number 0 is the empty one of tensors without data
-        self._tensors: list[Any] = []
-        self._operators: list[Any] = []
-        self._codes: list[tuple[int, int]] = []
-
-    def activation(self, *shape: int) -> int:
-        """A float32 tensor that an operator computes, or the graph's input."""
-        return self._tensor(shape, schema.TensorType.FLOAT32)
-
-    def constant(self, values: NDArray[Any]) -> int:
-        """A float32 or int32 constant."""
-        kinds = {"float32": schema.TensorType.FLOAT32, "int32": schema.TensorType.INT32}
-        return self._tensor(values.shape, kinds[values.dtype.name], data=values)
-
-    def weight(self, values: NDArray[np.float32], *, int8: bool) -> int:
-        """A weight matrix `(outputs, inputs)`; with `int8`, symmetric with one scale per matrix."""
-        if not int8:
-            return self.constant(values)
-        scale = np.float32(np.abs(values).max() / 127) or np.float32(1.0)
-        quantized = np.clip(np.round(values / scale), -127, 127).astype(np.int8)
-        index = self._tensor(values.shape, schema.TensorType.INT8, data=quantized)
-        quantization = schema.QuantizationParametersT()
-        quantization.scale = np.array([scale], np.float32)
-        quantization.zeroPoint = np.array([0], np.int64)
-        self._tensors[index].quantization = quantization
-        return index
-
-    def lstm(
-        self,
-        inputs: int,
-        kernels: list[NDArray[np.float32]],
-        steps: int,
-        activation: str,
-        *,
-        int8: bool,
-    ) -> int:
-        """A fused LSTM over `(1, steps, inputs)` -> `(1, steps, units)`.
-
-        `kernels` are kernel `(inputs, 4 * units)`, recurrent kernel and bias in Keras's gate order, which
-        is this operator's order too. State lives in variable tensors between invokes.
-        """
-        kernel, recurrent, bias = kernels
-        units = recurrent.shape[0]
-        to_gates = [self.weight(np.ascontiguousarray(w.T), int8=int8) for w in np.split(kernel, 4, axis=1)]
-        from_hidden = [
-            self.weight(np.ascontiguousarray(w.T), int8=int8) for w in np.split(recurrent, 4, axis=1)
-        ]
-        biases = [self.constant(part) for part in np.split(bias, 4)]
-        states = [self._tensor((1, units), schema.TensorType.FLOAT32, variable=True) for _ in range(2)]
-        outputs = self.activation(1, steps, units)
-        options = schema.UnidirectionalSequenceLSTMOptionsT()
-        options.fusedActivationFunction = _ACTIVATIONS[activation]
-        peephole, projection = [_ABSENT] * 3, [_ABSENT] * 2
-        self._operator(
-            schema.BuiltinOperator.UNIDIRECTIONAL_SEQUENCE_LSTM,
-            [inputs, *to_gates, *from_hidden, *peephole, *biases, *projection, *states],
-            outputs,
-            (schema.BuiltinOptions.UnidirectionalSequenceLSTMOptions, options),
-            version=2 if int8 else 1,
-        )
-        return outputs
-
-    def repeat_last_step(self, sequence: int, steps: int, units: int) -> int:
-        """`(1, steps, units)` whose every step is the last one of `sequence`: one gather does both."""
-        outputs = self.activation(1, steps, units)
-        options = schema.GatherOptionsT()
-        options.axis = 1
-        self._operator(
-            schema.BuiltinOperator.GATHER,
-            [sequence, self.constant(np.full(steps, steps - 1, np.int32))],
-            outputs,
-            (schema.BuiltinOptions.GatherOptions, options),
-            version=1,
-        )
-        return outputs
-
-    def dense(
-        self,
-        inputs: int,
-        kernel: NDArray[np.float32],
-        bias: NDArray[np.float32],
-        steps: int,
-        *,
-        int8: bool,
-    ) -> int:
-        """A dense layer at every step: `(1, steps, inputs)` -> `(1, steps, outputs)`."""
-        outputs = self.activation(1, steps, kernel.shape[1])
-        options = schema.FullyConnectedOptionsT()
-        options.keepNumDims = True
-        weight = self.weight(np.ascontiguousarray(kernel.T), int8=int8)
-        self._operator(
-            schema.BuiltinOperator.FULLY_CONNECTED,
-            [inputs, weight, self.constant(bias)],
-            outputs,
-            (schema.BuiltinOptions.FullyConnectedOptions, options),
-            version=5,  # the first that keeps the number of dimensions
-        )
-        return outputs
-
-    def to_bytes(self, inputs: int, outputs: int) -> bytes:
-        """The file, with one input and one output."""
-        graph = schema.SubGraphT()
-        graph.tensors, graph.operators = self._tensors, self._operators
-        graph.inputs, graph.outputs = np.array([inputs], np.int32), np.array([outputs], np.int32)
-        model = schema.ModelT()
-        model.version = 3
-        model.subgraphs, model.buffers = [graph], self._buffers
-        model.operatorCodes = []
-        for code, version in self._codes:
-            entry = schema.OperatorCodeT()
-            entry.builtinCode, entry.version = code, version
-            entry.deprecatedBuiltinCode = min(code, 127)
-            model.operatorCodes.append(entry)
-        builder = flatbuffers.Builder(1 << 16)
-        builder.Finish(model.Pack(builder), b"TFL3")
-        return bytes(builder.Output())
-
-    def _tensor(
-        self,
-        shape: tuple[int, ...],
-        kind: int,
-        data: NDArray[Any] | None = None,
-        *,
-        variable: bool = False,
-    ) -> int:
-        tensor = schema.TensorT()
-        tensor.shape, tensor.type, tensor.isVariable = np.array(shape, np.int32), kind, variable
-        tensor.buffer = 0
-        if data is not None:
-            buffer = _AlignedBuffer()
-            buffer.data = np.ascontiguousarray(data).tobytes()
-            tensor.buffer = len(self._buffers)
-            self._buffers.append(buffer)
-        self._tensors.append(tensor)
-        return len(self._tensors) - 1
-
-    def _operator(
-        self, code: int, inputs: list[int], output: int, options: tuple[int, Any], version: int
-    ) -> None:
-        if (code, version) not in self._codes:
-            self._codes.append((code, version))
-        operator = schema.OperatorT()
-        operator.opcodeIndex = self._codes.index((code, version))
-        operator.inputs, operator.outputs = np.array(inputs, np.int32), np.array([output], np.int32)
-        operator.builtinOptionsType, operator.builtinOptions = options
-        self._operators.append(operator)
-
-
-_ACTIVATIONS = {
-    "relu": schema.ActivationFunctionType.RELU,
-    "tanh": schema.ActivationFunctionType.TANH,
-}
+def quantize(values: NDArray[np.floating], quantization: Quantization, dtype: str = "int8") -> NDArray[Any]:
+    """Nearest stored numbers, ties to even, clipped to the type's range."""
+    limits = np.iinfo(dtype)
+    stored = np.round(np.asarray(values, np.float64) / quantization.scale) + quantization.zero_point
+    return np.clip(stored, limits.min, limits.max).astype(dtype)
