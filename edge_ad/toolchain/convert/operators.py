@@ -27,6 +27,11 @@ _ACTIVATIONS = {
 }
 
 
+def fused(activation: str) -> tuple[tuple[str, int], ...]:
+    """The option of an operator that applies an activation to its own output."""
+    return (("fusedActivationFunction", _ACTIVATIONS[activation]),)
+
+
 class GraphWriter:
     """Collects tensors and operators of one float graph. Tensors are known by their index.
 
@@ -86,7 +91,7 @@ class GraphWriter:
             "UNIDIRECTIONAL_SEQUENCE_LSTM",
             [inputs, *to_gates, *from_hidden, *peephole, *biases, *projection, *states],
             (1, steps, units),
-            Options("UnidirectionalSequenceLSTM", (("fusedActivationFunction", _ACTIVATIONS[activation]),)),
+            Options("UnidirectionalSequenceLSTM", fused(activation)),
             version=2 if self._int8_weights else 1,
         )
 

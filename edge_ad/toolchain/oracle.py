@@ -1,0 +1,95 @@
+"""The autoencoder in float64 numpy, written to be read: what every converted form is compared with.
+
+Independent of Keras, of TensorFlow and of the graphs that are written for devices. Formulas: Hochreiter and
+Schmidhuber 1997 with forget gates (Gers et al. 2000), in Keras's gate order.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_ad.toolchain.architecture import Architecture, Weights
+
+Array = NDArray[np.float64]
+_ACTIVATIONS: dict[str, Callable[[Array], Array]] = {"relu": lambda x: np.maximum(x, 0), "tanh": np.tanh}
+
+
+class Trace:
+    """Largest and smallest value that every quantity inside the network took."""
+
+    def __init__(self) -> None:
+        self.low: dict[str, float] = defaultdict(float)
+        self.high: dict[str, float] = defaultdict(float)
+
+    def note(self, name: str, values: Array) -> None:
+        """Widen the range of `name`; every range contains zero."""
+        self.low[name] = min(self.low[name], float(values.min()))
+        self.high[name] = max(self.high[name], float(values.max()))
+
+
+def reconstruct(
+    architecture: Architecture, weights: Weights, windows: NDArray[np.floating], trace: Trace | None = None
+) -> Array:
+    """Reconstructions `(n, window_length, n_channels)` float64 of scaled windows of that shape.
+
+    With `trace`, the ranges of `input`, `output` and, for every LSTM layer `i`, of `i.from-input`,
+    `i.from-hidden`, `i.gates` (the sums that go into the three sigmoids), `i.candidate` (after its
+    activation), `i.added`, `i.kept`, `i.cell`, `i.shown` and `i.hidden` are noted.
+    """
+    trace = trace or Trace()
+    arrays = [np.asarray(weight, np.float64) for weight in weights]
+    layers = [arrays[i : i + 3] for i in range(0, len(arrays) - 2, 3)]
+    n_encoders = len(architecture.encoder)
+    inputs = np.asarray(windows, np.float64)
+    trace.note("input", inputs)
+    sequence = [inputs[:, step] for step in range(architecture.window_length)]
+    for index, layer in enumerate(layers):
+        if index == n_encoders:
+            sequence = [sequence[-1]] * architecture.window_length
+        sequence = _lstm(sequence, layer, architecture.activation, index, trace)
+    kernel, bias = arrays[-2:]
+    outputs = np.stack([hidden @ kernel + bias for hidden in sequence], axis=1)
+    trace.note("output", outputs)
+    return outputs
+
+
+def _lstm(
+    sequence: Sequence[Array], layer: Sequence[Array], activation: str, index: int, trace: Trace
+) -> list[Array]:
+    """Hidden states of all steps, `(n, units)` each."""
+    kernel, recurrent, bias = layer
+    activate = _ACTIVATIONS[activation]
+    hidden = cell = np.zeros((len(sequence[0]), recurrent.shape[0]))
+    states = []
+    for inputs in sequence:
+        from_input, from_hidden = inputs @ kernel + bias, hidden @ recurrent
+        i, f, c, o = np.split(from_input + from_hidden, 4, axis=1)
+        candidate = activate(c)
+        added, kept = _sigmoid(i) * candidate, _sigmoid(f) * cell
+        cell = kept + added
+        shown = activate(cell)
+        hidden = _sigmoid(o) * shown
+        states.append(hidden)
+        for name, values in (
+            ("from-input", from_input),
+            ("from-hidden", from_hidden),
+            ("gates", np.concatenate([i, f, o])),
+            ("candidate", candidate),
+            ("candidate-sum", c),
+            ("added", added),
+            ("kept", kept),
+            ("cell", cell),
+            ("shown", shown),
+            ("hidden", hidden),
+        ):
+            trace.note(f"{index}.{name}", values)
+    return states
+
+
+def _sigmoid(x: Array) -> Array:
+    """The logistic function, in the form that does not overflow."""
+    return 0.5 * (1 + np.tanh(0.5 * x))
