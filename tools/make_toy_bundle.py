@@ -1,6 +1,7 @@
 """Make the small bundle and recording that device tests run without TensorFlow.
 
-Writes toy.edgead (the tiny model of a simulated pump, both precisions), toy.csv (normal rows, a
+Writes toy.edgead (the tiny model of a simulated pump in every precision), toy-fast.edgead (the same,
+optimized for speed), toy.csv (normal rows, a
 fault, a gap, an empty cell) and toy_decisions.ndjson (what a workstation decides on it).
 
 Usage: make_toy_bundle.py FOLDER
@@ -36,8 +37,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         work = Path(temporary)
         (work / "toy.csv").write_text("\n".join([header, *rows]) + "\n")
-        edge_ad("build", work / "toy.csv", "-o", work / "build", "--models", "tiny", "--preset", "pump")
-        (folder / "toy.edgead").write_bytes((work / "build" / "bundles" / "toy.edgead").read_bytes())
+        build = ["build", work / "toy.csv", "-o", work / "build", "--models", "tiny", "--preset", "pump"]
+        build += ["--precisions", "float32,int8,int8-full"]
+        for optimize, name in (("speed", "toy-fast.edgead"), ("size", "toy.edgead")):
+            edge_ad(*build, "--optimize", optimize)
+            (folder / name).write_bytes((work / "build" / "bundles" / "toy.edgead").read_bytes())
     stream = rows[560:760]
     del stream[30:45]  # a gap
     cells = stream[70].split(";")

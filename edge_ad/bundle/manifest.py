@@ -13,7 +13,8 @@ from edge_ad.errors import BundleManifestError, BundleVersionError
 SCHEMA_VERSION = "1.0"
 """Major.minor of the manifest's schema. A reader refuses another major; see SPEC.md."""
 
-Precision = Literal["float32", "int8"]
+Precision = Literal["float32", "int8", "int8-full"]
+"""`int8`: int8 weights and float activations. `int8-full`: integers only, int8 in and out."""
 
 
 @dataclass(frozen=True)
@@ -130,6 +131,46 @@ class MetricsEntry:
 
 
 @dataclass(frozen=True)
+class Quantization:
+    """How a tensor's stored integers stand for numbers: `real = scale * (stored - zero_point)`."""
+
+    scale: float
+    zero_point: int = 0
+
+
+@dataclass(frozen=True)
+class CalibrationPoint:
+    """One tried headroom of an integer-only model."""
+
+    group: str
+    """Which quantities had it; all others the best one found before."""
+    headroom: float
+    """Factor on the training windows whose ranges are then taken."""
+    error: float
+    """Mean difference of the score over the UCL from the float network's, both cut at 2, on synthetic
+    anomalies."""
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """The ranges of an integer-only model: what was chosen, and everything that was tried."""
+
+    headrooms: dict[str, float]
+    """By group of quantities."""
+    error: float
+    curve: tuple[CalibrationPoint, ...]
+
+
+@dataclass(frozen=True)
+class FormEntry:
+    """A form that a model could take, as measured where it was converted."""
+
+    form: str
+    size_bytes: int
+    invoke_p50_us: float
+
+
+@dataclass(frozen=True)
 class VariantEntry:
     """One converted form of a model."""
 
@@ -143,6 +184,8 @@ class VariantEntry:
     output_dtype: str
     stateful: bool
     """Whether the model has variable tensors, to be reset before every window."""
+    form: str
+    """`compact`, `fast` or `integer`: which lowering made it."""
     limit: ControlLimit
     golden_scores: tuple[float, ...]
     """Expected score of each golden window."""
@@ -150,6 +193,13 @@ class VariantEntry:
     """Largest relative difference from `golden_scores` on any machine."""
     evaluation: tuple[MetricsEntry, ...] = ()
     parity: tuple[CheckEntry, ...] = ()
+    input_quantization: Quantization | None = None
+    """None where the input is float32."""
+    output_quantization: Quantization | None = None
+    calibration: Calibration | None = None
+    """None where nothing had to be calibrated."""
+    measured_forms: tuple[FormEntry, ...] = ()
+    """What the form was chosen by; empty where it was asked for."""
 
 
 @dataclass(frozen=True)

@@ -35,14 +35,18 @@ def settings_options(function: F) -> F:
         click.option("--config", type=PATH, help="TOML file with build settings."),
         click.option("--models", help="Comma-separated: full, tiny.  [default: full,tiny]"),
         click.option(
+            "--precisions", help="Comma-separated: float32, int8, int8-full.  [default: float32,int8]"
+        ),
+        click.option(
             "--variants",
             help="Converted forms that go into the bundles, comma-separated, such as "
             "tiny-int8,tiny-float32.  [default: all]",
         ),
         click.option(
             "--optimize",
-            type=click.Choice(["size", "speed"]),
-            help="What converted forms are made for.  [default: size]",
+            type=click.Choice(["size", "speed", "auto"]),
+            help="What converted forms are made for; auto measures both here and takes the faster one if it "
+            "is worth its size.  [default: size]",
         ),
         click.option("--window", type=click.IntRange(2), help="Samples per window.  [default: 10]"),
         click.option("--epochs", type=click.IntRange(1), help="Most epochs.  [default: 100]"),
@@ -73,6 +77,7 @@ def build_settings(
     config: Path | None,
     *,
     models: str | None,
+    precisions: str | None,
     variants: str | None,
     optimize: str | None,
     window: int | None,
@@ -100,6 +105,7 @@ def build_settings(
             alarm=dataclasses.replace(settings.alarm, **given(k=consecutive)),
             **given(
                 models=_names(models),
+                precisions=_names(precisions),
                 variants=_names(variants),
                 optimize=optimize,
                 window_length=window,

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_ad.bundle.manifest import Quantization
 from edge_ad.errors import InterpreterError, MissingDependencyError
 
 _KNOWN = {
@@ -45,8 +46,55 @@ def interpreter_version() -> str:
     return f"{distribution} {importlib.metadata.version(distribution)}"
 
 
+_Convert = Callable[[NDArray[Any]], NDArray[Any]] | None
+
+
+def _quantization(details: dict[str, Any]) -> Quantization | None:
+    """How an int8 input or output is stored, None for float32. Raises InterpreterError."""
+    dtype = np.dtype(details["dtype"]).name
+    if dtype == "float32":
+        return None
+    scale, zero_point = details["quantization"]
+    if dtype != "int8" or not scale > 0:
+        raise InterpreterError(f"input and output must be float32, or int8 with a scale, not {dtype}")
+    return Quantization(float(scale), int(zero_point))
+
+
+def _converters(inputs: Quantization | None, outputs: Quantization | None) -> tuple[_Convert, _Convert]:
+    """From float32 to the model's input and from its output to float32; None where nothing is to do."""
+    return None if inputs is None else _quantizer(inputs), None if outputs is None else _dequantizer(outputs)
+
+
+def _quantizer(quantization: Quantization) -> _Convert:
+    steps_per_unit, zero_point = np.float32(1 / quantization.scale), quantization.zero_point
+
+    def quantize(window: NDArray[np.float32]) -> NDArray[np.int8]:
+        stored = np.rint(window * steps_per_unit)
+        stored += zero_point
+        np.maximum(stored, -128, out=stored)
+        np.minimum(stored, 127, out=stored)
+        quantized: NDArray[np.int8] = stored.astype(np.int8)
+        return quantized
+
+    return quantize
+
+
+def _dequantizer(quantization: Quantization) -> _Convert:
+    scale, zero_point = np.float32(quantization.scale), quantization.zero_point
+
+    def dequantize(stored: NDArray[np.int8]) -> NDArray[np.float32]:
+        real: NDArray[np.float32] = np.subtract(stored, zero_point, dtype=np.float32)
+        real *= scale
+        return real
+
+    return dequantize
+
+
 class ReconstructionModel:
     """An autoencoder in TFLite form, one float32 window in, its reconstruction out.
+
+    A model with int8 input and output is handed the nearest stored numbers, and values beyond its range
+    as the range's end.
 
     One thread by default: for networks of this size more threads were no faster. Every window
     starts from zero state; `stateful` models have their variables reset before each invoke.
@@ -69,8 +117,10 @@ class ReconstructionModel:
             raise InterpreterError(
                 f"input {input_shape} and output {output_shape} must be (1, window, channels)"
             )
-        if inputs[0]["dtype"] is not np.float32 or outputs[0]["dtype"] is not np.float32:
-            raise InterpreterError("input and output must be float32")
+        self.input_quantization = _quantization(inputs[0])
+        """None where the input is float32."""
+        self.output_quantization = _quantization(outputs[0])
+        self._quantize, self._dequantize = _converters(self.input_quantization, self.output_quantization)
         self.shape: tuple[int, int] = (int(input_shape[1]), int(input_shape[2]))
         """`(window_length, n_channels)`"""
         self._input: int = inputs[0]["index"]
@@ -82,10 +132,12 @@ class ReconstructionModel:
         interpreter = self._interpreter
         if self._stateful:
             interpreter.reset_all_variables()
+        if self._quantize is not None:
+            window = self._quantize(window)
         interpreter.set_tensor(self._input, window[np.newaxis])
         interpreter.invoke()
         output: NDArray[np.float32] = interpreter.get_tensor(self._output)[0]
-        return output
+        return output if self._dequantize is None else self._dequantize(output)
 
     def bare_invoke(self, window: NDArray[np.float32]) -> Callable[[], None]:
         """The interpreter's own `invoke`, with a scaled window already handed in.

@@ -121,6 +121,7 @@ def convert(workspace: Workspace, plan: BuildPlan, jobs: int, progress: Progress
                     architecture=plan.architecture(model),
                     precision=precision,
                     optimize=plan.settings.optimize,
+                    calibrated_on=(asset.sha256, plan.format) if precision == "int8-full" else None,
                 )
                 variant = variant_name(model, precision)
                 record = workspace.asset_file(asset.name, f"{variant}.conversion.json")

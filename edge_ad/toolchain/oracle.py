@@ -37,8 +37,9 @@ def reconstruct(
     """Reconstructions `(n, window_length, n_channels)` float64 of scaled windows of that shape.
 
     With `trace`, the ranges of `input`, `output` and, for every LSTM layer `i`, of `i.from-input`,
-    `i.from-hidden`, `i.gates` (the sums that go into the three sigmoids), `i.candidate` (after its
-    activation), `i.added`, `i.kept`, `i.cell`, `i.shown` and `i.hidden` are noted.
+    `i.from-hidden`, `i.gates` (the sums that go into the three sigmoids), `i.candidate-sum`, `i.candidate`
+    (after its activation), `i.added`, `i.shown`, `i.hidden` and, for every step `t`, of `i.kept.t` and
+    `i.cell.t` are noted.
     """
     trace = trace or Trace()
     arrays = [np.asarray(weight, np.float64) for weight in weights]
@@ -65,7 +66,7 @@ def _lstm(
     activate = _ACTIVATIONS[activation]
     hidden = cell = np.zeros((len(sequence[0]), recurrent.shape[0]))
     states = []
-    for inputs in sequence:
+    for step, inputs in enumerate(sequence):
         from_input, from_hidden = inputs @ kernel + bias, hidden @ recurrent
         i, f, c, o = np.split(from_input + from_hidden, 4, axis=1)
         candidate = activate(c)
@@ -81,8 +82,8 @@ def _lstm(
             ("candidate", candidate),
             ("candidate-sum", c),
             ("added", added),
-            ("kept", kept),
-            ("cell", cell),
+            (f"kept.{step}", kept),
+            (f"cell.{step}", cell),
             ("shown", shown),
             ("hidden", hidden),
         ):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from edge_ad.bundle.codec import DecodeError, decode
 from edge_ad.bundle.manifest import AlarmRuleEntry, Precision
@@ -16,7 +16,7 @@ MODEL_UNITS = {"full": 100, "tiny": 16}
 """LSTM units of the encoder and of the decoder."""
 
 
-Optimize = Literal["size", "speed"]
+Optimize = Literal["size", "speed", "auto"]
 """What a converted form is made for: see `edge_ad.toolchain.convert`."""
 
 
@@ -102,8 +102,12 @@ class BuildSettings:
             raise ValueError("window_length must be at least 2")
         if not self.models or not set(self.models) <= set(MODEL_UNITS):
             raise ValueError(f"models can be {', '.join(MODEL_UNITS)}")
+        if len(set(self.precisions)) < len(self.precisions) or len(set(self.models)) < len(self.models):
+            raise ValueError("a model or a precision stands twice")
         if "float32" not in self.precisions:
             raise ValueError("precisions must include float32, the reference of the others")
+        if not set(self.precisions) <= set(get_args(Precision)):
+            raise ValueError(f"precisions can be {', '.join(get_args(Precision))}")
         known = [f"{model}-{precision}" for model in self.models for precision in self.precisions]
         for variant in self.variants:
             if variant not in known:

@@ -13,7 +13,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from edge_ad.bundle.archive import sha256
-from edge_ad.bundle.manifest import ControlLimit, Precision
+from edge_ad.bundle.manifest import Calibration, ControlLimit, FormEntry, Precision
 from edge_ad.detect.score import WindowScorer
 from edge_ad.errors import ConversionError
 from edge_ad.files import write_atomic
@@ -87,6 +87,8 @@ class ConversionRecord:
     tflite_sha256: str
     stateful: bool
     form: str
+    calibration: Calibration | None
+    measured_forms: tuple[FormEntry, ...]
 
 
 @dataclass(frozen=True)
@@ -149,13 +151,23 @@ def convert_model(task: VariantTask) -> str:
         weights = load_weights(path)
     except (OSError, ValueError, KeyError, BadZipFile) as error:
         raise ConversionError(f"{path} cannot be read ({error}): run 'edge-ad train' again") from error
-    converted = convert(
-        task.plan.architecture(task.model), weights, task.precision, task.plan.settings.optimize
-    )
+    windows = None
+    if task.precision == "int8-full":
+        prepared = prepare(workspace.recording(task.plan, task.asset), task.plan)
+        windows = np.ascontiguousarray(prepared.windows[prepared.train])
+    architecture, optimize = task.plan.architecture(task.model), task.plan.settings.optimize
+    converted = convert(architecture, weights, task.precision, optimize, windows)
     write_atomic(workspace.asset_file(task.asset.name, f"{variant}.tflite"), converted.content)
-    record = ConversionRecord(task.key, sha256(converted.content), converted.stateful, converted.form)
+    record = ConversionRecord(
+        key=task.key,
+        tflite_sha256=sha256(converted.content),
+        stateful=converted.stateful,
+        form=converted.form,
+        calibration=converted.calibration,
+        measured_forms=converted.measured_forms,
+    )
     save_record(workspace.asset_file(task.asset.name, f"{variant}.conversion.json"), record)
-    return f"{len(converted.content) / 1000:.1f} KB"
+    return f"{converted.form}, {len(converted.content) / 1000:.1f} KB"
 
 
 def evaluate_model(task: VariantTask) -> str:

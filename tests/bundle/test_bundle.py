@@ -253,7 +253,7 @@ def test_reading_names_the_file(tmp_path):
 
 
 def test_an_unknown_variant_is_named(toy):
-    with pytest.raises(errors.BundleManifestError, match=r"it has: tiny-float32, tiny-int8$"):
+    with pytest.raises(errors.BundleManifestError, match=r"it has: tiny-float32, tiny-int8, tiny-int8-full$"):
         toy.model("full-int8")
 
 

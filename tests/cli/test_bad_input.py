@@ -302,4 +302,4 @@ def test_run_on_a_missing_input(toy_bundle_path, tmp_path):
     assert "Is a directory" in result.stderr
     result = edge_ad("run", toy_bundle_path, "-", "--variant", "huge", input="")
     assert result.returncode == 3
-    assert "no variant 'huge'; it has: tiny-float32, tiny-int8" in result.stderr
+    assert "no variant 'huge'; it has: tiny-float32, tiny-int8, tiny-int8-full" in result.stderr

@@ -177,10 +177,12 @@ def test_memory_stays_flat(toy_bundle_path, tmp_path):
     assert late - early <= 1024
 
 
-def test_verify(toy_bundle_path):
-    result = run("verify", toy_bundle_path)
+@pytest.mark.parametrize("name", ["toy.edgead", "toy-fast.edgead"])
+def test_every_form_scores_as_on_the_workstation(toy_bundle_path, name):
+    """Golden windows of float32, int8 and int8-full, in whichever interpreter is installed here."""
+    result = run("verify", toy_bundle_path.with_name(name))
     assert result.returncode == 0, result.stderr
-    assert result.stdout.count(": ok, 16 windows") == 2
+    assert result.stdout.count(": ok, 16 windows") == 3
 
 
 def test_inspect(toy_bundle_path):
@@ -197,7 +199,7 @@ def test_bench_keeps_raw_values_and_the_machine(toy_bundle_path, tmp_path):
     assert result.returncode == 0, result.stderr
     record = json.loads(path.read_text())
     names = {measurement["name"] for measurement in record["measurements"]}
-    for variant in ("tiny-float32", "tiny-int8"):
+    for variant in ("tiny-float32", "tiny-int8", "tiny-int8-full"):
         assert {f"{variant} invoke", f"{variant} sample-to-decision"} <= names
     assert all(len(measurement["raw_ns"]) == 500 for measurement in record["measurements"])
     assert all(value > 0 for m in record["measurements"] for value in m["raw_ns"])

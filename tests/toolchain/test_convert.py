@@ -2,10 +2,16 @@ import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as schema
 
+from edge_ad.bundle.manifest import FormEntry
 from edge_ad.errors import ConversionError
 from edge_ad.runtime.interpreter import ReconstructionModel
 from edge_ad.toolchain.architecture import Architecture
+from edge_ad.toolchain.convert.choose import choose_form
 from edge_ad.toolchain.convert.converter import convert
+from edge_ad.toolchain.convert.integer import integer_model, quantize_ranges
+from edge_ad.toolchain.oracle import Trace, reconstruct
+from edge_ad.toolchain.settings import TrainingSettings
+from edge_ad.toolchain.train import build_keras_model, initial_weights, trainer_for
 from tests import naive
 
 SHAPES = {
@@ -105,3 +111,126 @@ def test_weights_that_are_not_numbers(bad, optimize):
 def test_weights_of_another_network(optimize):
     with pytest.raises(ConversionError, match="weights have shapes"):
         convert(SHAPES["tiny"], random_weights(SHAPES["full"]), "int8", optimize)
+
+
+@pytest.fixture(scope="module")
+def calibrated():
+    """A trained network, its training windows, and its integer-only form."""
+    shape = Architecture(10, 3, (6,), (6,))
+    rows = np.sin(np.arange(160)[:, None] / [3, 5, 7]) + np.random.default_rng(0).normal(0, 0.3, (160, 3))
+    windows = np.lib.stride_tricks.sliding_window_view(rows.astype(np.float32), 10, axis=0)
+    windows = np.ascontiguousarray(windows.transpose(0, 2, 1))
+    settings = TrainingSettings(epochs=40, learning_rate=0.01)
+    weights = trainer_for(shape, 32).fit(windows, settings, initial_weights(shape, 0, "a" * 64)).weights
+    return shape, weights, windows, convert(shape, weights, "int8-full", training_windows=windows)
+
+
+class TestIntegerOnly:
+    def test_integers_only(self, calibrated):
+        converted = calibrated[-1]
+        graph = schema.ModelT.InitFromPackedBuf(converted.content, 0).subgraphs[0]
+        assert {tensor.type for tensor in graph.tensors} == {schema.TensorType.INT8, schema.TensorType.INT32}
+        model = ReconstructionModel(converted.content)
+        assert model.input_quantization is not None
+        assert model.output_quantization is not None
+
+    @pytest.mark.parametrize("name", SHAPES)
+    def test_it_computes_the_network(self, name):
+        shape = SHAPES[name]
+        weights, windows = random_weights(shape), random_windows(shape)
+        trace = Trace()
+        reconstruct(shape, weights, windows, trace)
+        expected = naive.autoencoder(shape, weights, windows)
+        model = ReconstructionModel(integer_model(shape, weights, quantize_ranges(trace, shape.activation)))
+        got = np.array([model.reconstruct(window) for window in windows])
+        assert np.abs(got - expected).max() <= 0.06 * np.abs(expected).max()
+
+    def test_the_file_is_small(self):
+        shape = SHAPES["tiny"]
+        converted = convert(shape, random_weights(shape), "int8-full", training_windows=random_windows(shape))
+        assert len(converted.content) <= 24_000
+
+    def test_scores_survive(self, calibrated):
+        shape, weights, windows, converted = calibrated
+        model = ReconstructionModel(converted.content)
+        errors = []
+        for window, expected in zip(windows, naive.autoencoder(shape, weights, windows), strict=True):
+            score = naive.score(window, expected)[1]
+            errors.append(abs(naive.score(window, model.reconstruct(window))[1] / score - 1))
+        assert np.mean(errors) <= 0.06
+
+    def test_the_choice_is_the_best_that_was_tried(self, calibrated):
+        calibration = calibrated[-1].calibration
+        assert calibration.error == min(point.error for point in calibration.curve)
+        assert set(calibration.headrooms) == {"input", "cells", "sums", "output"}
+        for group in ("all", *calibration.headrooms):
+            tried = {point.headroom for point in calibration.curve if point.group == group}
+            assert {1.0, 2.0, 4.0} <= tried
+
+    def test_headroom_is_needed(self, calibrated):
+        """Calibrated on normal windows alone, anomalies saturate."""
+        curve = {p.headroom: p.error for p in calibrated[-1].calibration.curve if p.group == "all"}
+        assert min(curve.values()) < curve[1.0] / 1.5
+
+    def test_conversion_gives_the_same_bytes_again(self, calibrated):
+        shape, weights, windows, converted = calibrated
+        assert convert(shape, weights, "int8-full", training_windows=windows) == converted
+
+    def test_values_out_of_range_are_its_ends(self, calibrated):
+        model = ReconstructionModel(calibrated[-1].content)
+        window = np.zeros((10, 3), np.float32)
+        far, farther = window + 1e3, window + 1e30
+        np.testing.assert_array_equal(model.reconstruct(far), model.reconstruct(farther))
+
+    @pytest.mark.parametrize("windows", [None, np.empty((0, 10, 8), np.float32)])
+    def test_nothing_to_calibrate_on(self, windows):
+        shape = SHAPES["tiny"]
+        with pytest.raises(ConversionError, match="needs training windows to calibrate on"):
+            convert(shape, random_weights(shape), "int8-full", training_windows=windows)
+
+    def test_a_single_window(self):
+        shape = SHAPES["tiny"]
+        converted = convert(
+            shape, random_weights(shape), "int8-full", training_windows=random_windows(shape, 1)
+        )
+        assert np.isfinite(ReconstructionModel(converted.content).reconstruct(random_windows(shape)[0])).all()
+
+    def test_weights_and_windows_of_zeros(self):
+        shape = SHAPES["tiny"]
+        weights = [np.zeros(s, np.float32) for s in shape.weight_shapes]
+        converted = convert(shape, weights, "int8-full", training_windows=np.zeros((5, 10, 8), np.float32))
+        assert not ReconstructionModel(converted.content).reconstruct(np.zeros((10, 8), np.float32)).any()
+
+
+class TestAuto:
+    def test_both_forms_are_measured_and_the_choice_follows(self):
+        shape = SHAPES["tiny"]
+        converted = convert(shape, random_weights(shape), "float32", "auto")
+        forms = {entry.form: entry for entry in converted.measured_forms}
+        assert set(forms) == {"compact", "fast"}
+        assert converted.form == choose_form(converted.measured_forms)
+        assert forms[converted.form].size_bytes == len(converted.content)
+        assert all(entry.invoke_p50_us > 0 for entry in forms.values())
+
+    @pytest.mark.parametrize(
+        ("compact_us", "fast_us", "chosen"),
+        [(20, 10, "fast"), (20, 18, "fast"), (20, 18.1, "compact"), (20, 30, "compact")],
+    )
+    def test_a_larger_file_must_be_worth_it(self, compact_us, fast_us, chosen):
+        measured = (FormEntry("fast", 30_000, fast_us), FormEntry("compact", 17_000, compact_us))
+        assert choose_form(measured) == chosen
+
+
+def test_the_oracle_is_the_network():
+    """Two oracles, written apart, agree; and so does Keras."""
+    for shape in SHAPES.values():
+        weights, windows = random_weights(shape), random_windows(shape)
+        expected = naive.autoencoder(shape, weights, windows)
+        np.testing.assert_allclose(reconstruct(shape, weights, windows), expected, rtol=1e-9, atol=1e-12)
+    shape = SHAPES["deep tanh"]
+    model = build_keras_model(shape)
+    model.set_weights(random_weights(shape))
+    got = model(random_windows(shape)).numpy()
+    np.testing.assert_allclose(
+        got, reconstruct(shape, random_weights(shape), random_windows(shape)), atol=1e-5
+    )

@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from edge_ad.bundle.manifest import Precision
+from edge_ad.bundle.manifest import Calibration, FormEntry, Precision
 from edge_ad.errors import ConversionError
 from edge_ad.toolchain.architecture import Architecture, Weights
+from edge_ad.toolchain.convert.calibration import calibrated_model
+from edge_ad.toolchain.convert.choose import choose_form, measure_forms
 from edge_ad.toolchain.convert.compact import compact_model
 from edge_ad.toolchain.convert.fast import fast_model
 from edge_ad.toolchain.settings import Optimize
@@ -19,25 +22,49 @@ class ConvertedModel:
     """A `.tflite` file and what a reader must know to run it."""
 
     content: bytes
-    stateful: bool
-    """Whether variable tensors must be reset before every window."""
     form: str
-    """`compact` or `fast`."""
+    """`compact` (fused LSTM operators), `fast` (restructured graph) or `integer`."""
+    calibration: Calibration | None = None
+    """Of an integer-only model."""
+    measured_forms: tuple[FormEntry, ...] = ()
+    """What the form was chosen by, where it was to be chosen."""
+
+    @property
+    def stateful(self) -> bool:
+        """Whether variable tensors must be reset before every window."""
+        return self.form == "compact"
 
 
 def convert(
-    architecture: Architecture, weights: Weights, precision: Precision, optimize: Optimize = "size"
+    architecture: Architecture,
+    weights: Weights,
+    precision: Precision,
+    optimize: Optimize = "size",
+    training_windows: NDArray[np.float32] | None = None,
 ) -> ConvertedModel:
     """Convert to TFLite with built-in operators only. Raises ConversionError.
 
-    `int8` stores weights as int8 and computes on float activations. `optimize` is for `size` (fused LSTM
-    operators) or for `speed` (restructured graph).
+    `int8` stores weights as int8 and computes on float activations; `int8-full` is integer-only, int8 in
+    and out, and is calibrated on `(n, window_length, n_channels)` scaled training windows. `optimize` is
+    for `size` (fused LSTM operators), for `speed` (restructured graph), or `auto`: both are measured.
+    Integer-only models have one form.
     """
     _check_weights(architecture, weights)
+    if precision == "int8-full":
+        if training_windows is None:
+            training_windows = np.empty((0, architecture.window_length, architecture.n_channels), np.float32)
+        content, calibration = calibrated_model(architecture, weights, training_windows)
+        return ConvertedModel(content, "integer", calibration)
     int8 = precision == "int8"
     if optimize == "size":
-        return ConvertedModel(compact_model(architecture, weights, int8=int8), stateful=True, form="compact")
-    return ConvertedModel(fast_model(architecture, weights, int8=int8), stateful=False, form="fast")
+        return ConvertedModel(compact_model(architecture, weights, int8=int8), "compact")
+    fast = ConvertedModel(fast_model(architecture, weights, int8=int8), "fast")
+    if optimize == "speed":
+        return fast
+    compact = ConvertedModel(compact_model(architecture, weights, int8=int8), "compact")
+    measured = measure_forms({m.form: (m.content, m.stateful) for m in (compact, fast)})
+    chosen = compact if choose_form(measured) == "compact" else fast
+    return ConvertedModel(chosen.content, chosen.form, measured_forms=measured)
 
 
 def _check_weights(architecture: Architecture, weights: Weights) -> None:

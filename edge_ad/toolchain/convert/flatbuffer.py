@@ -16,6 +16,8 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import NDArray
 
+from edge_ad.bundle.manifest import Quantization
+
 _TYPES = {
     "float32": schema.TensorType.FLOAT32,
     "int8": schema.TensorType.INT8,
@@ -23,14 +25,6 @@ _TYPES = {
     "int32": schema.TensorType.INT32,
     "bool": schema.TensorType.BOOL,
 }
-
-
-@dataclass(frozen=True)
-class Quantization:
-    """`real = scale * (stored - zero_point)`, the same for the whole tensor."""
-
-    scale: float
-    zero_point: int = 0
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 The restructured graph of `fast`, quantized by hand. The three sigmoid gates and the candidate are
 computed apart, so that the candidate's wide range does not coarsen the gates, which saturate at +-8.
-All steps of a layer share their scales.
+The cell, where rounding adds up, has scales of its own at every step; all else shares its layer's.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_ad.bundle.manifest import Quantization
 from edge_ad.toolchain.architecture import Architecture, Weights
 from edge_ad.toolchain.convert.flatbuffer import (
     Graph,
     Operator,
     Options,
-    Quantization,
     Tensor,
     quantize,
     to_bytes,
@@ -66,6 +66,7 @@ class _IntegerGraph:
         self._dense = weights[-2:]
         self._ranges = ranges
         self._graph = Graph()
+        self._constants: dict[Tensor, int] = {}
 
     def to_bytes(self) -> bytes:
         shape = self._architecture
@@ -137,8 +138,8 @@ class _IntegerGraph:
             if cell is None:
                 cell = new
             else:
-                kept = self._operator("MUL", [keep, cell], shape, ranges("kept"), Options("Mul"))
-                cell = self._operator("ADD", [kept, new], shape, ranges("cell"), Options("Add"))
+                kept = self._operator("MUL", [keep, cell], shape, ranges(f"kept.{step}"), Options("Mul"))
+                cell = self._operator("ADD", [kept, new], shape, ranges(f"cell.{step}"), Options("Add"))
             shown = cell if activation == "relu" else self._operator("TANH", [cell], shape, ranges("shown"))
             hidden = self._operator("MUL", [let_out, shown], shape, ranges("hidden"), Options("Mul"))
             states.append(hidden)
@@ -184,11 +185,13 @@ class _IntegerGraph:
         return self._tensor(Tensor((len(values),), "int32", data))
 
     def _tensor(self, tensor: Tensor) -> int:
-        # Constants are worth finding again: an unrolled graph asks for the same ones at every step.
-        if tensor.data is not None and tensor in self._graph.tensors:
-            return self._graph.tensors.index(tensor)
-        self._graph.tensors.append(tensor)
-        return len(self._graph.tensors) - 1
+        # An unrolled graph asks for the same constants at every step.
+        if tensor not in self._constants:
+            self._graph.tensors.append(tensor)
+            if tensor.data is None:
+                return len(self._graph.tensors) - 1
+            self._constants[tensor] = len(self._graph.tensors) - 1
+        return self._constants[tensor]
 
     def _operator(
         self,

@@ -9,11 +9,11 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import NDArray
 
+from edge_ad.bundle.manifest import Quantization
 from edge_ad.toolchain.convert.flatbuffer import (
     Graph,
     Operator,
     Options,
-    Quantization,
     Tensor,
     quantize,
     to_bytes,
