@@ -79,6 +79,10 @@ class BundleMismatchError(BundleError):
     """The parts of a bundle contradict each other, for example scaler length and model input."""
 
 
+class BundleModelError(BundleError):
+    """The interpreter refuses a model of the bundle."""
+
+
 class GateFailedError(EdgeAdError):
     """A converted or reduced model does not make the same decisions as its reference."""
 

@@ -43,7 +43,10 @@ def parse_json(text: bytes) -> object:
 
     try:
         parsed: object = json.loads(text, parse_constant=no_constant, object_pairs_hook=no_duplicates)
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except DecodeError:
+        raise
+    # ValueError: besides what is no JSON, numbers of thousands of digits
+    except (ValueError, RecursionError) as error:
         raise DecodeError(f"not valid JSON: {error}") from error
     return parsed
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Literal
 
 from edge_ad.bundle.codec import DecodeError, canonical_json, decode, encode, parse_json
@@ -53,6 +55,19 @@ class CsvFormat:
             raise ValueError("separator must be one character, not a line end or a quote")
         if self.separator == self.decimal:
             raise ValueError(f"separator and decimal are both {self.decimal!r}")
+        if self.time_format not in ("iso", "seconds"):
+            _check_pattern(self.time_format)
+
+
+def _check_pattern(pattern: str) -> None:
+    """Raise ValueError for what strptime cannot use as a pattern."""
+    try:
+        datetime.strptime("", pattern)
+    except re.error as error:
+        raise ValueError(f"time_format {pattern!r} names a directive twice") from error
+    except ValueError as error:
+        if "does not match" not in str(error) or "%" not in pattern:
+            raise ValueError(f"time_format {pattern!r} is not iso, seconds or a strptime pattern") from error
 
 
 @dataclass(frozen=True)
@@ -303,9 +318,9 @@ def from_json(text: bytes) -> Manifest:
 
 def _check_schema(schema: object) -> bool:
     """Whether the manifest's minor version is newer than this reader's."""
-    if not isinstance(schema, str) or not all(p.isdigit() for p in schema.split(".")):
+    if not isinstance(schema, str) or not re.fullmatch(r"[0-9]{1,4}\.[0-9]{1,4}", schema):
         raise DecodeError(f"schema must be a version like {SCHEMA_VERSION!r}, not {schema!r}")
-    major, minor = (int(part) for part in (schema + ".0").split(".")[:2])
+    major, minor = (int(part) for part in schema.split("."))
     own_major, own_minor = (int(part) for part in SCHEMA_VERSION.split("."))
     if major != own_major:
         raise BundleVersionError(

@@ -42,10 +42,13 @@ def bench(
     from edge_ad.bench.results import BenchmarkFile
     from edge_ad.bundle.bundle import read
     from edge_ad.bundle.codec import encode
+    from edge_ad.errors import OutputError
     from edge_ad.files import write_atomic
     from edge_ad.runtime.benchmark import benchmark_variant
     from edge_ad.runtime.interpreter import interpreter_version
 
+    if output is not None and not output.parent.is_dir():
+        raise OutputError(f"cannot write {output}: there is no folder {output.parent}")
     loaded = read(bundle)
     manifest = loaded.manifest
     before = machine_facts()

@@ -51,6 +51,6 @@ def build(
     gate = run_gate(workspace, plan)
     report_build(workspace, plan, as_json)
     if not allow_unchecked:
-        require_passed(gate)
+        require_passed(gate, plan)
     written = pack_bundles(workspace, plan, allow_unchecked=allow_unchecked)
     click.echo(f"{len(written)} bundles in {workspace.bundles}", err=True)

@@ -33,9 +33,9 @@ def describe(
     from edge_ad.files import write_atomic
     from edge_ad.toolchain.datasets.choose import choose_format
     from edge_ad.toolchain.datasets.describe import describe as describe_recording
-    from edge_ad.toolchain.datasets.describe import guess_format
     from edge_ad.toolchain.datasets.discover import find_recordings
     from edge_ad.toolchain.datasets.formats import format_toml
+    from edge_ad.toolchain.datasets.guess import guess_format
 
     found = find_recordings(path)
     if preset or format_file:
@@ -44,11 +44,11 @@ def describe(
         recording_format, matched = guess_format(next(iter(found.values())))
         origin = f"the preset {matched}" if matched else "guessed: check it before you train on it"
         click.echo(f"format: {origin}", err=True)
-    if save_format is not None:
-        if save_format.exists():
-            raise ConfigurationError(f"{save_format} exists; it is not overwritten")
-        write_atomic(save_format, format_toml(recording_format).encode())
+    if save_format is not None and save_format.exists():
+        raise ConfigurationError(f"{save_format} exists; it is not overwritten")
     descriptions = [describe_recording(file, recording_format, name) for name, file in found.items()]
+    if save_format is not None:
+        write_atomic(save_format, format_toml(recording_format).encode())
     if as_json:
         click.echo(json.dumps([encode(description) for description in descriptions], indent=1))
         return
@@ -106,8 +106,12 @@ def _text(description: RecordingDescription) -> str:
             f"  one row each {d.median_step_s:g} s ({d.nominal_step_share:.1%} of the steps), longest step "
             f"{d.longest_step_s:g} s, {d.gaps} gaps"
         )
-    labels = "no labels" if d.label_share is None else f"{d.label_share:.1%} labelled anomalous"
-    lines.append(f"  {labels}")
+    if d.label_share is None:
+        lines.append("  no labels")
+    else:
+        lines.append(f"  {d.label_share:.1%} labelled anomalous in {d.label_column!r}")
+    if d.not_used:
+        lines.append(f"  not used: {', '.join(d.not_used)}")
     width = max(len(channel.name) for channel in d.channels)
     lines.append(f"  {'':<{width}} {'minimum':>12} {'mean':>12} {'maximum':>12}")
     for c in d.channels:

@@ -12,7 +12,7 @@ from typing import NoReturn
 import click
 
 from edge_ad import __version__
-from edge_ad.errors import EdgeAdError, OutputError, Terminated
+from edge_ad.errors import EdgeAdError, MissingDependencyError, OutputError, Terminated
 
 _COMMANDS = {
     "build": "build:build",
@@ -30,6 +30,9 @@ _COMMANDS = {
 }
 
 
+_HOST_PACKAGES = ("ai_edge_litert", "flatbuffers", "pebble", "requests", "rich", "tensorflow", "keras")
+
+
 class _ReaderGoneError(Exception):
     """Whoever read our output has closed it. Click would take the bare BrokenPipeError for a failure."""
 
@@ -45,6 +48,7 @@ class _LazyGroup(click.Group):
             return None
         module, _, attribute = _COMMANDS[cmd_name].partition(":")
         command: click.Command = getattr(importlib.import_module(f"edge_ad.cli.{module}"), attribute)
+        _name_variables(command, f"EDGE_AD_{cmd_name.upper()}")
         return command
 
     def invoke(self, ctx: click.Context) -> object:
@@ -52,6 +56,17 @@ class _LazyGroup(click.Group):
             return super().invoke(ctx)
         except BrokenPipeError as error:
             raise _ReaderGoneError from error
+
+
+def _name_variables(command: click.Command, prefix: str) -> None:
+    """Let `EDGE_AD_<COMMAND>_<OPTION>` stand for every option, named as on the command line."""
+    for parameter in command.params:
+        if isinstance(parameter, click.Option):
+            name = max(parameter.opts, key=len).lstrip("-")
+            parameter.envvar = f"{prefix}_{name.replace('-', '_').upper()}"
+    if isinstance(command, click.Group):
+        for name, subcommand in command.commands.items():
+            _name_variables(subcommand, f"{prefix}_{name.upper()}")
 
 
 @click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
@@ -67,8 +82,9 @@ def _on_sigterm(signum: int, frame: FrameType | None) -> NoReturn:
 def main() -> NoReturn:
     """Run the command line and exit with the code the outcome stands for (see `edge_ad.errors`)."""
     signal.signal(signal.SIGTERM, _on_sigterm)
+    _require_streams()
     try:
-        code = cli.main(prog_name="edge-ad", auto_envvar_prefix="EDGE_AD", standalone_mode=False)
+        code = cli.main(prog_name="edge-ad", standalone_mode=False)
         sys.stdout.flush()
     except click.exceptions.Exit as exit_:
         code = exit_.exit_code
@@ -79,7 +95,16 @@ def main() -> NoReturn:
         click.echo("interrupted", err=True)
         code = 130
     except Terminated:
+        click.echo("terminated", err=True)
         code = 128 + signal.SIGTERM
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in _HOST_PACKAGES:
+            raise
+        missing = MissingDependencyError(
+            f"this command is for the workstation and needs {error.name}: install 'edge-ad[host]' there"
+        )
+        click.echo(f"edge-ad: {missing}", err=True)
+        code = missing.exit_code
     except EdgeAdError as error:
         click.echo(f"edge-ad: {error}", err=True)
         code = error.exit_code
@@ -95,6 +120,13 @@ def main() -> NoReturn:
         click.echo(f"edge-ad: {failure}", err=True)
         code = failure.exit_code
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _require_streams() -> None:
+    """Python has no stream object for one that was closed by the caller: give it an empty one."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115  it lives as long as the process
 
 
 def _abandon_stdout() -> None:

@@ -52,7 +52,7 @@ def run(
 
     from edge_ad.bundle.bundle import read
     from edge_ad.bundle.codec import encode
-    from edge_ad.errors import ConfigurationError
+    from edge_ad.errors import ConfigurationError, DataError, Terminated
     from edge_ad.files import write_atomic
     from edge_ad.runtime.detector import Detector
     from edge_ad.runtime.sinks.ndjson import NdjsonSink
@@ -73,7 +73,10 @@ def run(
     columns = [channel.name for channel in manifest.channels]
     with ExitStack() as stack:
         lines, name = _open(input_, stack)
-        samples = CsvLines(lines, layout, columns, name=name, strict=False)
+        try:
+            samples = CsvLines(lines, layout, columns, name=name, strict=False)
+        except Terminated:
+            return  # a service that is stopped before its first line
         # A file is read at full speed; of a live stream every decision is to be seen at once.
         sink = NdjsonSink(sys.stdout, columns, flush_each=input_ == "-" or sys.stdout.isatty())
         result = run_stream(samples, detector, sink.write)
@@ -86,6 +89,11 @@ def run(
         click.echo(_text(result), err=True)
     if result.interrupted:
         sys.exit(130)
+    if result.decisions == 0 and not result.terminated:
+        raise DataError(
+            f"{name} has {result.samples} samples, fewer than the window of {manifest.window_length}: there "
+            "is nothing to decide on"
+        )
 
 
 def _open(input_: str, stack: ExitStack) -> tuple[Iterable[str], str]:

@@ -21,18 +21,28 @@ def plan_build(
     format_file: Path | None,
     settings: BuildSettings,
 ) -> BuildPlan:
-    """Check all recordings and write the plan. Raises ConfigurationError, DataError, OutputError."""
+    """Check all recordings, then lock the folder until the command ends and write the plan.
+
+    Raises ConfigurationError, DataError, OutputError.
+    """
     from edge_ad.errors import ConfigurationError
     from edge_ad.toolchain.build import make_plan
     from edge_ad.toolchain.datasets.choose import choose_format
     from edge_ad.toolchain.datasets.simulated import write_pump_recordings
 
+    context = click.get_current_context()
+    simulated = data is None
     if data is None:
         if preset != "pump":
             raise ConfigurationError("give DATA, or --preset pump for the built-in simulated pump")
+        context.with_resource(workspace.locked())
         data = write_pump_recordings(workspace.recordings)
     recording_format, found_preset = choose_format(data, preset, format_file)
-    return make_plan(data, recording_format, settings, workspace, found_preset)
+    plan = make_plan(data, recording_format, settings, workspace, found_preset)
+    if not simulated:
+        context.with_resource(workspace.locked())
+    workspace.save_plan(plan)
+    return plan
 
 
 def report_build(workspace: Workspace, plan: BuildPlan, as_json: bool) -> None:
@@ -54,7 +64,9 @@ def _open(folder: Path) -> tuple[Workspace, BuildPlan]:
     from edge_ad.toolchain.workspace import Workspace
 
     workspace = Workspace(folder)
-    return workspace, workspace.load_plan()
+    plan = workspace.load_plan()
+    click.get_current_context().with_resource(workspace.locked())
+    return workspace, plan
 
 
 @click.command()
@@ -114,9 +126,10 @@ def gate(folder: Path) -> None:
     from edge_ad.toolchain.gate import require_passed, run_gate
     from edge_ad.toolchain.report.verdicts import verdict_table
 
-    record = run_gate(*_open(folder))
+    workspace, plan = _open(folder)
+    record = run_gate(workspace, plan)
     click.echo(verdict_table(record), nl=False)
-    require_passed(record)
+    require_passed(record, plan)
 
 
 @click.command()
@@ -124,7 +137,7 @@ def gate(folder: Path) -> None:
 @click.option("--variants", help="Converted forms that go in, comma-separated.  [default: the plan's]")
 @click.option("--allow-unchecked", is_flag=True, help="Write bundles even where the gate failed.")
 def pack(folder: Path, variants: str | None, allow_unchecked: bool) -> None:
-    """Write one signed-ready bundle per asset of FOLDER, if the gate has passed."""
+    """Write one bundle per asset of FOLDER, if the gate has passed."""
     import dataclasses
 
     from edge_ad.errors import ConfigurationError

@@ -15,6 +15,12 @@ class LimitRule:
     percentile: float = 99.0
     factor: float = 1.5
 
+    def __post_init__(self) -> None:
+        if not 0 < self.percentile <= 100:
+            raise ValueError("percentile must lie above 0 and at most at 100")
+        if not self.factor > 0:
+            raise ValueError("factor must be above 0")
+
     def limit(self, train_scores: NDArray[np.float64]) -> float:
         """The UCL for `(n,)` scores of training windows (linear interpolation, numpy's default)."""
         return float(np.percentile(train_scores, self.percentile) * self.factor)

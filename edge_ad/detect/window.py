@@ -10,6 +10,10 @@ LARGEST_VALUE = 1e30
 float32's range."""
 
 
+CLOCK_ERROR_S = 1e-6
+"""A step counts as too long only beyond this: seconds since the epoch are stored to about 2.4e-7 s."""
+
+
 class WindowRing:
     """The newest `window_length` rows as one contiguous block, in constant memory.
 
@@ -73,7 +77,7 @@ def whole_windows(
     # A row is broken when its values are not usable; a step, when it is too long. A window is
     # whole when the running counts of both do not change inside it.
     broken = np.concatenate([[0], np.cumsum(~usable(samples))])
-    gaps = np.concatenate([[0], np.cumsum(np.diff(times, prepend=times[:1]) > largest_gap_s)])
+    gaps = np.concatenate([[0], np.cumsum(np.diff(times, prepend=times[:1]) > largest_gap_s + CLOCK_ERROR_S)])
     start = np.arange(n_windows)
     end = start + window_length
     whole: NDArray[np.bool_] = (broken[end] == broken[start]) & (gaps[end] == gaps[start + 1])

@@ -15,8 +15,8 @@ from edge_ad.detect.decision import Decision
 from edge_ad.detect.rules import ConsecutiveRule
 from edge_ad.detect.scaler import Scaler
 from edge_ad.detect.score import ScoreKind, WindowScorer
-from edge_ad.detect.window import LARGEST_VALUE, WindowRing, usable
-from edge_ad.errors import BundleMismatchError
+from edge_ad.detect.window import CLOCK_ERROR_S, LARGEST_VALUE, WindowRing, usable
+from edge_ad.errors import BundleMismatchError, BundleModelError, InterpreterError
 from edge_ad.runtime.interpreter import ReconstructionModel
 from edge_ad.runtime.latency import LatencyRecorder
 
@@ -72,6 +72,7 @@ class Detector:
         self._model = model
         self._channels = [channel.name for channel in channels]
         self._largest_gap_s = largest_gap_s
+        self._longest_step_s = largest_gap_s + CLOCK_ERROR_S
         self._rule = ConsecutiveRule(k)
         self._ring = WindowRing(model.window_length, model.n_channels)
         self._offset = model.scaler.offset
@@ -91,13 +92,13 @@ class Detector:
         scaler = Scaler(
             manifest.scaler.kind, np.array(manifest.scaler.offset), np.array(manifest.scaler.scale)
         )
-        model = WindowModel(
-            bundle.model(entry.name),
-            scaler,
-            manifest.score,
-            stateful=entry.stateful,
-            num_threads=num_threads,
-        )
+        content = bundle.model(entry.name)
+        try:
+            model = WindowModel(
+                content, scaler, manifest.score, stateful=entry.stateful, num_threads=num_threads
+            )
+        except InterpreterError as error:
+            raise BundleModelError(f"{entry.name}: {error}") from error
         if model.window_length != manifest.window_length:
             raise BundleMismatchError(
                 f"{entry.name}: the model's window is {model.window_length}, "
@@ -144,7 +145,7 @@ class Detector:
         start = perf_counter_ns()
         self._seen += 1
         step = time - self._last_time
-        if problem is not None or not step > 0 or step > self._largest_gap_s:
+        if problem is not None or not step > 0 or step > self._longest_step_s:
             unusable = self._examine(time, step, problem)
             if unusable:
                 return self._unknown(time, unusable)

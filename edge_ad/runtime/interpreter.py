@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from edge_ad.bundle.manifest import Quantization
 from edge_ad.errors import InterpreterError, MissingDependencyError
+from edge_ad.runtime.process import native_stderr_silenced
 
 _KNOWN = {
     "ai-edge-litert": "ai_edge_litert.interpreter",
@@ -104,8 +105,9 @@ class ReconstructionModel:
         """Raises InterpreterError for a model this interpreter refuses, MissingDependencyError."""
         _, interpreter = _interpreter_class()
         try:
-            self._interpreter = interpreter(model_content=content, num_threads=num_threads)
-            self._interpreter.allocate_tensors()
+            with native_stderr_silenced():  # a line about a delegate, not asked for
+                self._interpreter = interpreter(model_content=content, num_threads=num_threads)
+                self._interpreter.allocate_tensors()
             inputs = self._interpreter.get_input_details()
             outputs = self._interpreter.get_output_details()
         except (RuntimeError, ValueError) as error:
@@ -135,7 +137,10 @@ class ReconstructionModel:
         if self._quantize is not None:
             window = self._quantize(window)
         interpreter.set_tensor(self._input, window[np.newaxis])
-        interpreter.invoke()
+        try:
+            interpreter.invoke()
+        except RuntimeError as error:
+            raise InterpreterError(f"the model fails while it runs: {error}") from error
         output: NDArray[np.float32] = interpreter.get_tensor(self._output)[0]
         return output if self._dequantize is None else self._dequantize(output)
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -15,6 +18,24 @@ def resident_bytes() -> int:
 def peak_resident_bytes() -> int:
     """Largest resident set size of this program so far."""
     return _status_bytes("VmHWM") or _rusage_peak_bytes()
+
+
+@contextmanager
+def native_stderr_silenced() -> Iterator[None]:
+    """Swallow what native libraries write to stderr on their own; Python's errors still come out."""
+    try:
+        sys.stderr.flush()
+        saved = os.dup(2)
+    except (OSError, AttributeError):  # stderr is closed: nothing to swallow
+        yield
+        return
+    with open(os.devnull, "w") as sink:
+        os.dup2(sink.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
 
 
 def _status_bytes(key: str) -> int | None:

@@ -29,6 +29,8 @@ class RunSummary:
     peak_rss_bytes: int
     interrupted: bool
     """Whether Ctrl-C ended the stream."""
+    terminated: bool
+    """Whether SIGTERM did, as it does for a service."""
     latency_us: dict[str, LatencySummary] = field(default_factory=dict)
     """Per stage, and `total` from sample to decision; scored samples only."""
 
@@ -41,7 +43,7 @@ def run_stream(
     Ends with the source, at Ctrl-C or at SIGTERM: a stream that is stopped still has its summary.
     """
     n_samples = n_decisions = n_alarms = n_unknown = 0
-    interrupted = False
+    interrupted = terminated = False
     start = perf_counter()
     try:
         for time, values, stamp, _, problem in samples:
@@ -55,7 +57,7 @@ def run_stream(
     except KeyboardInterrupt:
         interrupted = True
     except Terminated:
-        pass  # the ordinary end of a service
+        terminated = True
     elapsed = perf_counter() - start
     return RunSummary(
         samples=n_samples,
@@ -67,5 +69,6 @@ def run_stream(
         rss_bytes=resident_bytes(),
         peak_rss_bytes=peak_resident_bytes(),
         interrupted=interrupted,
+        terminated=terminated,
         latency_us=detector.latency.summary(),
     )

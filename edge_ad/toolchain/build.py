@@ -21,18 +21,10 @@ from edge_ad.toolchain.pool import (
     run_tasks,
 )
 from edge_ad.toolchain.preparation import prepare
+from edge_ad.toolchain.records import ConversionRecord, EvaluationRecord, Records, TrainingRecord
 from edge_ad.toolchain.settings import BuildSettings
-from edge_ad.toolchain.steps import (
-    ConversionRecord,
-    EvaluationRecord,
-    Task,
-    TrainingRecord,
-    VariantTask,
-    convert_model,
-    evaluate_model,
-    train_model,
-)
-from edge_ad.toolchain.workspace import AssetSource, BuildPlan, Workspace, step_key, variant_name
+from edge_ad.toolchain.steps import Task, VariantTask, convert_model, evaluate_model, train_model
+from edge_ad.toolchain.workspace import AssetSource, BuildPlan, Workspace, variant_name
 
 T = TypeVar("T", bound=Task)
 
@@ -69,9 +61,9 @@ def make_plan(
     workspace: Workspace,
     preset: str | None = None,
 ) -> BuildPlan:
-    """Find and check all recordings before any work is spent on them, and write the plan.
+    """Find and check all recordings before any work is spent on them. Writes nothing.
 
-    Raises DataError for the first recording that cannot be used, OutputError.
+    Raises DataError for the first recording that cannot be used.
     """
     plan = BuildPlan(recording_format, settings, (), preset)
     assets = []
@@ -79,9 +71,7 @@ def make_plan(
         recording = read_recording(path, recording_format, name)
         prepare(recording, plan)
         assets.append(AssetSource(name, _stored(path, workspace), recording.sha256, len(recording)))
-    plan = BuildPlan(recording_format, settings, tuple(assets), preset)
-    workspace.save_plan(plan)
-    return plan
+    return BuildPlan(recording_format, settings, tuple(assets), preset)
 
 
 def _stored(path: Path, workspace: Workspace) -> str:
@@ -92,70 +82,35 @@ def _stored(path: Path, workspace: Workspace) -> str:
 
 def train(workspace: Workspace, plan: BuildPlan, jobs: int, progress: Progress) -> None:
     """Train every model of every asset. Raises StepError once the others are done."""
-    tasks = []
+    records, tasks = Records(workspace, plan), []
     for model in plan.settings.models:
         for asset in plan.assets:
-            key = step_key(
-                recording=asset.sha256,
-                format=plan.format,
-                architecture=plan.architecture(model),
-                training=plan.settings.training,
-            )
-            record = workspace.asset_file(asset.name, f"{model}.training.json")
-            done = workspace.is_done(record, TrainingRecord, key)
+            key = records.training_key(asset, model)
+            path = workspace.asset_file(asset.name, f"{model}.training.json")
+            done = records.is_done(path, TrainingRecord, key)
             tasks.append((Task(workspace.root, plan, asset, model, key), done))
     run_step("train", train_model, tasks, jobs, TRAINING_TIME_LIMIT_S, progress)
 
 
 def convert(workspace: Workspace, plan: BuildPlan, jobs: int, progress: Progress) -> None:
     """Convert every trained model to every precision. Raises StepError once the others are done."""
-    tasks = []
-    for asset in plan.assets:
-        for model in plan.settings.models:
-            trained = workspace.require(
-                workspace.asset_file(asset.name, f"{model}.training.json"), TrainingRecord, "train"
-            )
-            for precision in plan.settings.precisions:
-                key = step_key(
-                    weights=trained.weights_sha256,
-                    architecture=plan.architecture(model),
-                    precision=precision,
-                    optimize=plan.settings.optimize,
-                    calibrated_on=(asset.sha256, plan.format) if precision == "int8-full" else None,
-                )
-                variant = variant_name(model, precision)
-                record = workspace.asset_file(asset.name, f"{variant}.conversion.json")
-                done = workspace.is_done(record, ConversionRecord, key)
-                task = VariantTask(workspace.root, plan, asset, model, key, precision)
-                tasks.append((task, done))
+    records, tasks = Records(workspace, plan), []
+    for asset, model, precision in plan.variants():
+        key = records.conversion_key(asset, model, precision)
+        path = workspace.asset_file(asset.name, f"{variant_name(model, precision)}.conversion.json")
+        done = records.is_done(path, ConversionRecord, key)
+        tasks.append((VariantTask(workspace.root, plan, asset, model, key, precision), done))
     run_step("convert", convert_model, tasks, jobs, CONVERSION_TIME_LIMIT_S, progress, converter_error)
 
 
 def evaluate(workspace: Workspace, plan: BuildPlan, jobs: int, progress: Progress) -> None:
     """Judge every variant on its asset's recording. Raises StepError once the others are done."""
-    tasks = []
-    settings = plan.settings
-    for asset in plan.assets:
-        for model in settings.models:
-            for precision in settings.precisions:
-                variant = variant_name(model, precision)
-                converted = workspace.require(
-                    workspace.asset_file(asset.name, f"{variant}.conversion.json"),
-                    ConversionRecord,
-                    "convert",
-                )
-                key = step_key(
-                    tflite=converted.tflite_sha256,
-                    recording=asset.sha256,
-                    format=plan.format,
-                    window_length=settings.window_length,
-                    limit=settings.limit,
-                    alarm=settings.alarm,
-                )
-                record = workspace.asset_file(asset.name, f"{variant}.evaluation.json")
-                done = workspace.is_done(record, EvaluationRecord, key)
-                task = VariantTask(workspace.root, plan, asset, model, key, precision)
-                tasks.append((task, done))
+    records, tasks = Records(workspace, plan), []
+    for asset, model, precision in plan.variants():
+        key = records.evaluation_key(asset, model, precision)
+        path = workspace.asset_file(asset.name, f"{variant_name(model, precision)}.evaluation.json")
+        done = records.is_done(path, EvaluationRecord, key)
+        tasks.append((VariantTask(workspace.root, plan, asset, model, key, precision), done))
     run_step("evaluate", evaluate_model, tasks, jobs, EVALUATION_TIME_LIMIT_S, progress)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +22,7 @@ from edge_ad.toolchain.parity import (
     describe_failures,
 )
 from edge_ad.toolchain.preparation import prepare
-from edge_ad.toolchain.steps import EvaluationRecord
+from edge_ad.toolchain.records import Records
 from edge_ad.toolchain.workspace import (
     BuildPlan,
     Workspace,
@@ -38,9 +40,27 @@ class GateRecord:
     key: str
     """Key of the evaluations that were judged."""
     passed: bool
+    """For the variants that the plan packs."""
     labelled: bool
     """Whether any recording had labels; without, only scores and agreement could be judged."""
     verdicts: tuple[Verdict, ...]
+
+    def failures(self, variants: Sequence[str]) -> list[Verdict]:
+        """What speaks against packing these variants; none given means all.
+
+        A variant needs its own verdicts and those of its model's float32 form, which it rests on.
+        """
+        models = {variant.partition("-")[0] for variant in variants}
+        return [
+            verdict
+            for verdict in self.verdicts
+            if not verdict.passed
+            and (
+                not variants
+                or verdict.subject in variants
+                or (verdict.subject.endswith("-float32") and verdict.subject.partition("-")[0] in models)
+            )
+        ]
 
 
 @dataclass(frozen=True)
@@ -76,31 +96,31 @@ def run_gate(workspace: Workspace, plan: BuildPlan) -> GateRecord:
         tiny, full = variants["tiny-float32"], variants["full-float32"]
         verdicts.append(_compare(tiny, full, plan, "reduction"))
     labelled = any(d.labels is not None for d in keras[plan.settings.models[0]].decisions)
-    passed = all(verdict.passed for verdict in verdicts)
-    record = GateRecord(gate_key(workspace, plan), passed, labelled, tuple(verdicts))
+    record = GateRecord(gate_key(workspace, plan), False, labelled, tuple(verdicts))
+    record = dataclasses.replace(record, passed=not record.failures(plan.settings.variants))
     save_record(workspace.root / "gate.json", record)
     return record
 
 
 def gate_key(workspace: Workspace, plan: BuildPlan) -> str:
     """Key of the evaluations a verdict rests on. Raises ConfigurationError where one is missing."""
-    keys = [
-        _evaluation(workspace, asset.name, variant_name(model, precision)).key
-        for asset in plan.assets
-        for model in plan.settings.models
-        for precision in plan.settings.precisions
-    ]
+    records = Records(workspace, plan)
+    keys = [records.evaluation(*variant).files for variant in plan.variants()]
+    keys += [records.training(asset, model).files for asset in plan.assets for model in plan.settings.models]
     return step_key(evaluations=keys, gate=plan.settings.gate)
 
 
-def require_passed(record: GateRecord) -> None:
-    """Raises GateFailedError that names each failed figure and by how much it failed."""
-    if not record.passed:
+def require_passed(record: GateRecord, plan: BuildPlan) -> None:
+    """Raises GateFailedError that names each failed figure, by how much it failed, and what can be done."""
+    failures = record.failures(plan.settings.variants)
+    if failures:
+        smaller = any(verdict.reference.startswith("full-") for verdict in failures)
+        hint = "leave the smaller model out (--models full), train from another --seed, " if smaller else ""
         raise GateFailedError(
-            "the parity gate failed; no bundle is written:\n"
-            + describe_failures(list(record.verdicts))
-            + "\nLook at the recordings, change the margins under [gate] in the configuration, or pack "
-            "all the same with --allow-unchecked (the bundle will say so)."
+            f"the parity gate failed, so nothing is packed:\n{describe_failures(failures)}\n"
+            f"Look at the recordings, {hint}change the margins under [gate.reduction], [gate.quantization] "
+            "or [gate.conversion] in the file of --config, or pack all the same with --allow-unchecked (the "
+            "bundle will say so). Bundles of an earlier build are left as they were."
         )
 
 
@@ -109,14 +129,9 @@ def _compare(ours: _Subject, theirs: _Subject, plan: BuildPlan, kind: str) -> Ve
     return compare_decisions(ours.name, theirs.name, ours.decisions, theirs.decisions, margins)
 
 
-def _evaluation(workspace: Workspace, asset: str, variant: str) -> EvaluationRecord:
-    path = workspace.asset_file(asset, f"{variant}.evaluation.json")
-    return workspace.require(path, EvaluationRecord, "evaluate")
-
-
 def _load_subjects(workspace: Workspace, plan: BuildPlan) -> tuple[dict[str, _Subject], dict[str, _Subject]]:
     """The Keras models and the variants, each by name."""
-    settings = plan.settings
+    settings, records = plan.settings, Records(workspace, plan)
     keras = {model: _Subject("keras", [], []) for model in settings.models}
     variants: dict[str, _Subject] = {}
     for asset in plan.assets:
@@ -127,8 +142,9 @@ def _load_subjects(workspace: Workspace, plan: BuildPlan) -> tuple[dict[str, _Su
             recording.times, recording.samples, settings.window_length, plan.format.largest_gap_s
         )
         for model in settings.models:
+            records.training(asset, model)
             path = workspace.asset_file(asset.name, f"{model}.keras.npz")
-            scores: NDArray[np.float64] = load_arrays(path, "train")["scores"]
+            scores: NDArray[np.float64] = load_arrays(path)["scores"]
             ucl = settings.limit.limit(scores[prepared.train])
             alarms = decide(
                 scores,
@@ -142,8 +158,8 @@ def _load_subjects(workspace: Workspace, plan: BuildPlan) -> tuple[dict[str, _Su
             keras[model].scores.append(AssetScores(asset.name, scores, ucl))
             for precision in settings.precisions:
                 name = variant_name(model, precision)
-                ucl = _evaluation(workspace, asset.name, name).limit.ucl
-                arrays = load_arrays(workspace.asset_file(asset.name, f"{name}.decisions.npz"), "evaluate")
+                ucl = records.evaluation(asset, model, precision).limit.ucl
+                arrays = load_arrays(workspace.asset_file(asset.name, f"{name}.decisions.npz"))
                 alarms = {rule: arrays[rule] for rule in RULES}
                 subject = variants.setdefault(name, _Subject(name, [], []))
                 subject.decisions.append(AssetDecisions(asset.name, alarms, labels))

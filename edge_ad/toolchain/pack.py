@@ -26,7 +26,7 @@ from edge_ad.runtime.detector import WindowModel
 from edge_ad.toolchain.gate import GateRecord, gate_key, require_passed
 from edge_ad.toolchain.metrics import Confusion
 from edge_ad.toolchain.preparation import Prepared, prepare
-from edge_ad.toolchain.steps import ConversionRecord, EvaluationRecord, TrainingRecord
+from edge_ad.toolchain.records import EvaluationRecord, Records
 from edge_ad.toolchain.workspace import AssetSource, BuildPlan, Workspace, variant_name
 
 GOLDEN_FILE = "golden/windows.npy"
@@ -42,15 +42,16 @@ def pack_bundles(workspace: Workspace, plan: BuildPlan, *, allow_unchecked: bool
     Raises GateFailedError where the gate failed and ConfigurationError where it did not run on
     these evaluations, unless `allow_unchecked`; the manifest then says so.
     """
+    key = gate_key(workspace, plan)  # also sees to it that all steps were taken for this very plan
     gate = workspace.load(workspace.root / "gate.json", GateRecord)
-    if gate is not None and gate.key != gate_key(workspace, plan):
+    if gate is not None and gate.key != key:
         gate = None  # the models changed since
     if not allow_unchecked:
         if gate is None:
             raise ConfigurationError(
                 f"the parity gate has not judged these models: run 'edge-ad gate {workspace.root}' first"
             )
-        require_passed(gate)
+        require_passed(gate, plan)
     make_folder(workspace.bundles)
     written = []
     for asset in plan.assets:
@@ -66,6 +67,7 @@ def _bundle(workspace: Workspace, plan: BuildPlan, asset: AssetSource, gate: Gat
     prepared = prepare(workspace.recording(plan, asset), plan)
     golden = golden_windows(prepared, plan)
     members = {GOLDEN_FILE: npy(golden)}
+    records = Records(workspace, plan)
     variants: list[VariantEntry] = []
     for model in settings.models:
         for precision in settings.precisions:
@@ -73,10 +75,10 @@ def _bundle(workspace: Workspace, plan: BuildPlan, asset: AssetSource, gate: Gat
             if settings.variants and name not in settings.variants:
                 continue
             content = workspace.asset_file(asset.name, f"{name}.tflite").read_bytes()
-            entry = _variant(workspace, plan, prepared, golden, content, model, precision, gate)
+            entry = _variant(records, asset, prepared, golden, content, model, precision, gate)
             variants.append(entry)
             members[entry.file] = content
-    parity_passed = gate is not None and gate.passed
+    parity_passed = gate is not None and not gate.failures([variant.name for variant in variants])
     manifest = Manifest(
         schema=SCHEMA_VERSION,
         bundle_id="",
@@ -112,8 +114,8 @@ def _bundle(workspace: Workspace, plan: BuildPlan, asset: AssetSource, gate: Gat
 
 
 def _variant(
-    workspace: Workspace,
-    plan: BuildPlan,
+    records: Records,
+    asset: AssetSource,
     prepared: Prepared,
     golden: NDArray[np.float32],
     content: bytes,
@@ -121,13 +123,9 @@ def _variant(
     precision: Precision,
     gate: GateRecord | None,
 ) -> VariantEntry:
-    asset, name = prepared.recording.name, variant_name(model, precision)
-    conversion = workspace.require(
-        workspace.asset_file(asset, f"{name}.conversion.json"), ConversionRecord, "convert"
-    )
-    evaluation = workspace.require(
-        workspace.asset_file(asset, f"{name}.evaluation.json"), EvaluationRecord, "evaluate"
-    )
+    name = variant_name(model, precision)
+    conversion = records.conversion(asset, model, precision)
+    evaluation = records.evaluation(asset, model, precision)
     detector = WindowModel(content, prepared.scaler, "sum", stateful=conversion.stateful)
     model_io = detector.model
     checks = (
@@ -195,8 +193,7 @@ def _provenance(workspace: Workspace, plan: BuildPlan, asset: AssetSource, prepa
     training = plan.settings.training
     versions = {"edge-ad": __version__}
     for model in plan.settings.models:
-        path = workspace.asset_file(asset.name, f"{model}.training.json")
-        versions |= workspace.require(path, TrainingRecord, "train").versions
+        versions |= Records(workspace, plan).training(asset, model).versions
     return Provenance(
         data_sha256=asset.sha256,
         train_rows=prepared.recording.train_rows,

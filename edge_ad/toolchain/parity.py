@@ -37,6 +37,15 @@ class AssetScores:
 
 
 @dataclass(frozen=True)
+class AssetFigure:
+    """How one asset fared in a comparison."""
+
+    asset: str
+    agreement: float
+    """Share of rows decided alike, the worse of the two rules."""
+
+
+@dataclass(frozen=True)
 class Verdict:
     """The gate's answer for one comparison over all assets of a build."""
 
@@ -44,6 +53,8 @@ class Verdict:
     """What was judged: `tiny-int8`."""
     reference: str
     checks: tuple[CheckEntry, ...]
+    worst_assets: tuple[AssetFigure, ...] = ()
+    """Up to three, the worst first; those that decide alike everywhere are not among them."""
 
     @property
     def passed(self) -> bool:
@@ -74,7 +85,21 @@ def compare_decisions(
         ours = reduce(add, (confusion(labels, o) for o, _, labels in labelled))
         theirs = reduce(add, (confusion(labels, t) for _, t, labels in labelled))
         checks += _quality_checks(reference, rule, ours, theirs, margins)
-    return Verdict(subject, reference, tuple(checks))
+    worst = _worst_assets(decisions, reference_decisions)
+    return Verdict(subject, reference, tuple(checks), worst)
+
+
+def _worst_assets(
+    decisions: list[AssetDecisions], reference_decisions: list[AssetDecisions]
+) -> tuple[AssetFigure, ...]:
+    figures = [
+        AssetFigure(
+            ours.asset, min(float((ours.alarms[rule] == theirs.alarms[rule]).mean()) for rule in RULES)
+        )
+        for ours, theirs in zip(decisions, reference_decisions, strict=True)
+    ]
+    figures.sort(key=lambda figure: (figure.agreement, figure.asset))
+    return tuple(figure for figure in figures[:3] if figure.agreement < 1)
 
 
 def _quality_checks(
@@ -145,9 +170,11 @@ def decide(
 
 
 def describe_failures(verdicts: list[Verdict]) -> str:
-    """Which figure failed by how much, a line each."""
+    """Which figure failed by how much, a line each, and where."""
     lines = []
     for verdict in verdicts:
+        if verdict.passed:
+            continue
         for check in verdict.checks:
             if not check.passed:
                 over = abs(check.value - check.limit)
@@ -156,6 +183,9 @@ def describe_failures(verdicts: list[Verdict]) -> str:
                     f"{verdict.subject} against {check.reference}, {check.rule} rule: {check.figure} "
                     f"{check.value:.4g} is {over:.4g} {side} {check.limit:.4g}"
                 )
+        if verdict.worst_assets:
+            worst = ", ".join(f"{figure.asset} ({figure.agreement:.3f})" for figure in verdict.worst_assets)
+            lines.append(f"  agreement is lowest on: {worst}")
     return "\n".join(lines)
 
 

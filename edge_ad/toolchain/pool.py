@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import multiprocessing
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
@@ -16,6 +18,9 @@ from edge_ad.errors import EdgeAdError
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
+
+
+_PR_SET_PDEATHSIG = 1
 
 
 class WorkerCrashedError(EdgeAdError):
@@ -88,6 +93,8 @@ def default_jobs() -> int:
 def _leave_interrupts_to_parent() -> None:
     # Ctrl-C reaches the whole process group; the parent decides what becomes of the workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if sys.platform == "linux":  # and when it is killed, they must not go on behind its back
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _too_slow(what: str, limit_s: float) -> EdgeAdError:

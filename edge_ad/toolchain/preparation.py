@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_ad.detect.scaler import Scaler, fit_standard
-from edge_ad.detect.window import LARGEST_VALUE, sliding_windows, usable, whole_windows
+from edge_ad.detect.window import CLOCK_ERROR_S, LARGEST_VALUE, sliding_windows, usable, whole_windows
 from edge_ad.errors import DataError
 from edge_ad.toolchain.datasets.recording import Recording
 from edge_ad.toolchain.workspace import BuildPlan
@@ -50,6 +50,11 @@ def prepare(recording: Recording, plan: BuildPlan) -> Prepared:
             f"rows, at least {_FEWEST_TRAIN_WINDOWS} are needed{_why_broken(recording, plan)}"
         )
     in_train = samples[:rows]
+    if (in_train == in_train[0]).all():
+        raise DataError(
+            f"{recording.name}: no channel changes in the train span of {rows} rows, so there is nothing to "
+            "learn; was the machine or its recorder off?"
+        )
     scaler = fit_standard(in_train[usable(in_train)])
     windows = sliding_windows(scaler.transform(samples), length)
     finite = whole_windows(times, samples, length, np.inf)
@@ -62,5 +67,6 @@ def _why_broken(recording: Recording, plan: BuildPlan) -> str:
     if bad.any():
         worst = int(bad.sum(axis=0).argmax())
         return f"; {bad.any(axis=1).sum()} rows miss a value, most in {recording.channels[worst].name!r}"
-    gaps = int((np.diff(recording.times[:rows]) > plan.format.largest_gap_s).sum())
+    longest = plan.format.largest_gap_s + CLOCK_ERROR_S
+    gaps = int((np.diff(recording.times[:rows]) > longest).sum())
     return f"; {gaps} steps in time exceed {plan.format.largest_gap_s:g} s" if gaps else ""

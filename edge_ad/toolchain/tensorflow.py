@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import importlib
 import os
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
 from edge_ad.errors import MissingDependencyError
+from edge_ad.runtime.process import native_stderr_silenced
 
 
 @cache
@@ -25,7 +23,7 @@ def load_tensorflow() -> Any:
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     try:
-        with _quiet_stderr():
+        with native_stderr_silenced():  # lines about GPUs that are not there, before any log level is heeded
             tf = importlib.import_module("tensorflow")
     except ModuleNotFoundError as error:
         raise MissingDependencyError(
@@ -35,22 +33,6 @@ def load_tensorflow() -> Any:
     tf.config.threading.set_inter_op_parallelism_threads(1)
     tf.get_logger().setLevel("ERROR")
     return tf
-
-
-@contextmanager
-def _quiet_stderr() -> Iterator[None]:
-    """Swallow what TensorFlow's libraries write to stderr while they load: lines about GPUs that are
-    not there, before any log level is heeded. Python's own errors come out as exceptions.
-    """
-    sys.stderr.flush()
-    saved = os.dup(2)
-    with open(os.devnull, "w") as sink:
-        os.dup2(sink.fileno(), 2)
-    try:
-        yield
-    finally:
-        os.dup2(saved, 2)
-        os.close(saved)
 
 
 def load_keras() -> Any:

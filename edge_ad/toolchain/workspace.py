@@ -15,12 +15,13 @@ describes: a step that finds its record with the right key has nothing to do.
 
 from __future__ import annotations
 
+import fcntl
 import io
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +30,7 @@ from edge_ad import __version__
 from edge_ad.bundle.archive import sha256
 from edge_ad.bundle.codec import DecodeError, canonical_json, decode, encode, parse_json
 from edge_ad.bundle.manifest import Precision
-from edge_ad.errors import ConfigurationError, DataError
+from edge_ad.errors import ConfigurationError, DataError, OutputError
 from edge_ad.files import make_folder, write_atomic
 from edge_ad.toolchain.architecture import Architecture
 from edge_ad.toolchain.datasets.formats import RecordingFormat
@@ -59,6 +60,13 @@ class BuildPlan:
     assets: tuple[AssetSource, ...]
     preset: str | None = None
     """Name of the preset the format came from; None for a format of the user's own."""
+
+    def variants(self) -> Iterator[tuple[AssetSource, str, Precision]]:
+        """Every converted form: asset, model and precision."""
+        for asset in self.assets:
+            for model in self.settings.models:
+                for precision in self.settings.precisions:
+                    yield asset, model, precision
 
     def architecture(self, model: str) -> Architecture:
         """The shape of a model of this build."""
@@ -122,19 +130,29 @@ class Workspace:
         except (OSError, DecodeError):
             return None
 
-    def require(self, path: Path, cls: type[T], step: str) -> T:
-        """A record that an earlier step leaves. Raises ConfigurationError naming the step."""
-        record = self.load(path, cls)
-        if record is None:
-            raise ConfigurationError(
-                f"{path} is missing: run 'edge-ad {step} {self.root}' first, or 'edge-ad build'"
-            )
-        return record
+    def write_files(self, asset: str, files: Mapping[str, bytes]) -> dict[str, str]:
+        """Write files of an asset; returns the digest of each by name. Raises OutputError."""
+        for name, content in files.items():
+            write_atomic(self.asset_file(asset, name), content)
+        return {name: sha256(content) for name, content in files.items()}
 
-    def is_done(self, path: Path, cls: type[Any], key: str) -> bool:
-        """Whether a step's record is there and was made from the same inputs."""
-        record = self.load(path, cls)
-        return record is not None and record.key == key
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other builds out of the folder. Raises OutputError where one is at work.
+
+        The lock ends with the process, however it ends.
+        """
+        make_folder(self.root)
+        try:
+            lock = (self.root / ".lock").open("w")
+        except OSError as error:
+            raise OutputError(f"cannot write to {self.root}: {error.strerror}") from error
+        with lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise OutputError(f"another edge-ad is at work in {self.root}; wait for its end") from error
+            yield
 
 
 def save_record(path: Path, record: object) -> None:
@@ -147,17 +165,14 @@ def step_key(**inputs: object) -> str:
     return sha256(canonical_json({"edge_ad": __version__, **encode(inputs)}))
 
 
-def save_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
-    """Write arrays as `.npz`. Raises OutputError."""
+def arrays_npz(arrays: Mapping[str, NDArray[Any]]) -> bytes:
+    """Arrays in `.npz` form."""
     stream = io.BytesIO()
     np.savez_compressed(stream, **dict(arrays))  # type: ignore[arg-type]  # numpy's stub has a bool option
-    write_atomic(path, stream.getvalue())
+    return stream.getvalue()
 
 
-def load_arrays(path: Path, step: str) -> dict[str, NDArray[Any]]:
-    """Read arrays of `save_arrays`. Raises ConfigurationError naming the step that makes them."""
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in arrays.files}
-    except (OSError, ValueError, EOFError, KeyError, BadZipFile) as error:
-        raise ConfigurationError(f"{path} cannot be read: run 'edge-ad {step}' again") from error
+def load_arrays(path: Path) -> dict[str, NDArray[Any]]:
+    """Read arrays of `arrays_npz` from a file that a record vouches for."""
+    with np.load(path, allow_pickle=False) as arrays:
+        return {name: arrays[name] for name in arrays.files}

@@ -45,7 +45,8 @@ def test_the_protocols_defaults_are_in_the_help():
 )
 def test_flag_over_variable_over_file(tmp_path, flag, variable, expected):
     recording = pump_recording(tmp_path / "pump.csv", 1)
-    (tmp_path / "my.toml").write_text("window_length = 4\nmodels = ['tiny']\n[training]\nepochs = 1\n")
+    text = "window_length = 4\nmodels = ['tiny']\n[training]\nepochs = 1\n[gate.reduction]\nf1_drop = 0.5\n"
+    (tmp_path / "my.toml").write_text(text)
     flags = [] if flag is None else ["--window", flag]
     environment = os.environ | ({} if variable is None else {"EDGE_AD_TRAIN_WINDOW": variable})
     result = edge_ad(
@@ -56,6 +57,8 @@ def test_flag_over_variable_over_file(tmp_path, flag, variable, expected):
     assert plan["settings"]["window_length"] == expected
     assert plan["settings"]["training"]["epochs"] == 1
     assert plan["settings"]["training"]["batch_size"] == 32
+    assert plan["settings"]["gate"]["reduction"]["f1_drop"] == 0.5
+    assert plan["settings"]["gate"]["reduction"]["far_rise"] == 0.15
 
 
 @pytest.mark.parametrize(
@@ -66,7 +69,11 @@ def test_flag_over_variable_over_file(tmp_path, flag, variable, expected):
         ("[training]\nepochs = 0", "at least 1"),
         ("models = ['huge']", "models can be full, tiny"),
         ("precisions = ['int8']", "must include float32"),
-        ("[gate.reduction]\nf1_drop = 0.5", "gate.reduction"),
+        ("[gate.reduction]\nf1drop = 0.5", "gate.reduction.f1drop"),
+        ("[limit]\npercentile = 150", "percentile must lie"),
+        ("build_number = -5", "build_number must be at least 1"),
+        ("precisions = ['float32', 'float32']", "stands twice"),
+        ("precisions = ['float32', 'int4']", "precisions[1] is 'int4'"),
         ("= 5", "my.toml"),
     ],
 )

@@ -65,7 +65,7 @@ def test_the_summarys_figures_are_the_streams(small_build, summary):
     root, _, _ = small_build
     for asset in ("north", "south"):
         csv = root / "data" / f"{asset}.csv"
-        labels = [int(line.rpartition(";")[2]) for line in csv.read_text().splitlines()[1:]][400:]
+        labels = [int(line.split(";")[9]) for line in csv.read_text().splitlines()[1:]][400:]
         for model, precision in (("tiny", "int8"), ("full", "float32")):
             bundle = root / "build" / "bundles" / f"{asset}.edgead"
             run = edge_ad("run", bundle, csv, "--variant", f"{model}-{precision}")
@@ -154,10 +154,16 @@ def test_a_step_before_its_turn(small_build, tmp_path):
     workspace = tmp_path / "build"
     result = edge_ad("train", *arguments[1:], workspace)
     assert result.returncode == 0, result.stderr
-    for step, missing in (("evaluate", "convert"), ("gate", "evaluate"), ("report", "evaluate")):
-        result = edge_ad(step, workspace)
-        assert result.returncode == 2
-        assert f"run 'edge-ad {missing} {workspace}' first" in result.stderr
+    for missing, steps in (
+        ("convert", ("evaluate", "gate", "report", "pack")),
+        ("evaluate", ("gate", "report", "pack")),
+        ("gate", ("pack",)),
+    ):
+        for step in steps:
+            result = edge_ad(step, workspace)
+            assert result.returncode == 2
+            assert f"run 'edge-ad {missing} {workspace}' first" in result.stderr
+        assert edge_ad(missing, workspace).returncode == 0
 
 
 def test_changed_settings_redo_what_depends_on_them(small_build, build_copy):
@@ -168,6 +174,55 @@ def test_changed_settings_redo_what_depends_on_them(small_build, build_copy):
     assert "evaluate 8/8" in result.stderr
     manifest = bundles.read(build_copy / "bundles" / "north.edgead").manifest
     assert manifest.alarm_rule.k == 5
+
+
+@pytest.mark.parametrize("change", [["--consecutive", 8], ["--seed", 3], ["--window", 12]])
+def test_nothing_is_packed_or_judged_by_what_was_made_for_another_plan(small_build, build_copy, change):
+    _, arguments, _ = small_build
+    before = snapshot(build_copy / "bundles")
+    assert edge_ad("train", *arguments[1:], build_copy, *change).returncode == 0
+    for step in ("pack", "gate", "report"):
+        result = edge_ad(step, build_copy)
+        assert result.returncode == 2
+        assert "does not fit the plan, or was damaged: run 'edge-ad" in result.stderr
+    assert snapshot(build_copy / "bundles") == before
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "tiny.weights.npz",
+        "tiny.keras.npz",
+        "tiny-int8.tflite",
+        "tiny-int8.decisions.npz",
+        "full.training.json",
+    ],
+)
+@pytest.mark.parametrize("damage", ["cut", "gone", "foreign"])
+def test_a_damaged_work_file_is_made_again(small_build, build_copy, name, damage):
+    root, arguments, _ = small_build
+    path = build_copy / "work/north" / name
+    if damage == "gone":
+        path.unlink()
+    elif damage == "cut":
+        path.write_bytes(path.read_bytes()[:-40])
+    else:
+        shutil.copy(build_copy / "work/south" / name, path)
+    result = edge_ad(*arguments, build_copy)
+    assert result.returncode == 0, result.stderr
+    assert snapshot(build_copy / "bundles") == snapshot(root / "build/bundles")
+
+
+def test_two_builds_in_one_folder(small_build, tmp_path):
+    _, arguments, _ = small_build
+    command = [*COMMAND, *map(str, arguments), str(tmp_path / "build")]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as process:
+        wait_for(process.stderr, "train 1/4")
+        second = edge_ad(*arguments, tmp_path / "build")
+        assert second.returncode == 1
+        assert "another edge-ad is at work" in second.stderr
+        process.stderr.read()
+        assert process.wait(120) == 0
 
 
 def test_a_recording_that_changed_since_is_not_mixed_in(small_build, build_copy, tmp_path):
@@ -238,8 +293,11 @@ class TestGate:
 
     def test_a_wrong_conversion_is_caught(self, build_copy):
         """A float32 model of one asset in the place of another's."""
-        for name in ("tiny-float32.tflite", "tiny-float32.conversion.json"):
-            shutil.copy(build_copy / "work/north" / name, build_copy / "work/south" / name)
+        shutil.copy(build_copy / "work/north/tiny-float32.tflite", build_copy / "work/south")
+        theirs, ours = (build_copy / f"work/{n}/tiny-float32.conversion.json" for n in ("north", "south"))
+        record = json.loads(ours.read_text())
+        record["files"] = json.loads(theirs.read_text())["files"]
+        ours.write_text(json.dumps(record))
         assert edge_ad("evaluate", build_copy).returncode == 0
         result = edge_ad("gate", build_copy)
         assert result.returncode == 4
@@ -312,10 +370,21 @@ def test_recordings_without_labels(small_build, tmp_path):
     root, _, _ = small_build
     path = tmp_path / "unlabelled.csv"
     lines = (root / "data" / "north.csv").read_text().splitlines()
-    path.write_text("\n".join(line.rpartition(";")[0] for line in lines) + "\n")
+    path.write_text("\n".join(";".join(line.split(";")[:9]) for line in lines) + "\n")
     config = root / "build.toml"
     result = edge_ad(
-        "build", path, "--config", config, "-o", tmp_path / "build", "--models", "tiny", "--epochs", 2
+        "build",
+        path,
+        "--preset",
+        "pump",
+        "--config",
+        config,
+        "-o",
+        tmp_path / "build",
+        "--models",
+        "tiny",
+        "--epochs",
+        2,
     )
     assert result.returncode == 0, result.stderr
     assert "no labels" in result.stdout

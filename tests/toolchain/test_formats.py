@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from edge_ad.bundle.manifest import Channel, CsvFormat
 from edge_ad.errors import ConfigurationError, DataError
 from edge_ad.toolchain.datasets.choose import choose_format
-from edge_ad.toolchain.datasets.describe import describe, guess_format
+from edge_ad.toolchain.datasets.describe import describe
 from edge_ad.toolchain.datasets.discover import asset_name, find_recordings
 from edge_ad.toolchain.datasets.formats import (
     PRESETS,
@@ -14,6 +14,7 @@ from edge_ad.toolchain.datasets.formats import (
     format_toml,
     load_format,
 )
+from edge_ad.toolchain.datasets.guess import guess_format
 
 names = st.text(st.characters(codec="utf-8", exclude_categories=["Cc"]), min_size=1, max_size=12)
 numbers = st.floats(-1e6, 1e6)
@@ -132,7 +133,7 @@ def test_a_guess_is_never_trained_on(tmp_path):
 def test_what_is_no_table_is_not_guessed(tmp_path):
     path = tmp_path / "letter.csv"
     path.write_text("Dear all,\nnothing here is a table.\n")
-    with pytest.raises(DataError, match="no time column"):
+    with pytest.raises(DataError, match="no column of times"):
         guess_format(path)
 
 

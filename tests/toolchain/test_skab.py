@@ -61,7 +61,7 @@ def test_a_stream_decides_as_the_evaluation_did(built, shared_data, asset, varia
     recording = shared_data / "skab" / f"{asset.replace('-', '/')}.csv"
     run = edge_ad("run", folder / "bundles" / f"{asset}.edgead", recording, "--variant", variant)
     decisions = [json.loads(line) for line in run.stdout.splitlines()]
-    arrays = load_arrays(folder / "work" / asset / f"{variant}.decisions.npz", "evaluate")
+    arrays = load_arrays(folder / "work" / asset / f"{variant}.decisions.npz")
     test_rows = decisions[400 - 9 :]
     assert [d["alarm"] for d in test_rows] == arrays["streaming"].tolist()
     assert [d["state"] == "unknown" for d in test_rows] == arrays["unknown"].tolist()

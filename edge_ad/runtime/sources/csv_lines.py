@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import difflib
+import io
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime, timezone
@@ -57,7 +58,7 @@ class CsvLines:
         self.header = [cell.strip() for cell in self._split(header.removeprefix("\ufeff"))]
         self._time_at, *self._values_at = self._find([layout.time_column, *columns])
         self._columns = list(columns)
-        self._parse_time = _time_parser(layout.time_format)
+        self._parse_time = _time_parser(layout)
 
     def _find(self, wanted: Sequence[str]) -> list[int]:
         """Positions of columns in the header."""
@@ -88,7 +89,8 @@ class CsvLines:
             text = line.rstrip("\r\n")
             cells = self._split(text) if '"' in text else text.split(separator)
             try:
-                if len(cells) != n_cells:
+                # Python reads 1_000 as a number, a recorder that writes it means something else
+                if len(cells) != n_cells or "_" in text:
                     raise ValueError
                 stamp = cells[time_at]
                 time = parse_time(stamp)
@@ -122,6 +124,8 @@ class CsvLines:
             if self._layout.decimal == ",":
                 cell = cell.replace(",", ".")
             try:
+                if "_" in cell:
+                    raise ValueError
                 values.append(float(cell) if cell else math.nan)
             except ValueError:
                 hint = "; is the decimal sign a comma?" if cell.count(",") == 1 else ""
@@ -131,18 +135,24 @@ class CsvLines:
 
     def _time_or_nan(self, stamp: str) -> float:
         try:
-            return self._parse_time(stamp)
+            return self._parse_time(stamp.strip())
         except ValueError:
             return math.nan
 
     def _split(self, line: str) -> list[str]:
-        return next(csv.reader([line.rstrip("\r\n")], delimiter=self._layout.separator), [])
+        """Cells of a line that may have quotes; a single one where its quotes make no sense."""
+        text = line.rstrip("\r\n")
+        try:
+            return next(csv.reader([text], delimiter=self._layout.separator, strict=True), [])
+        except csv.Error:
+            return [text]
 
 
 def _decoded(lines: Iterable[str], name: str) -> Iterator[str]:
+    """The lines, the ends of overlong ones cut off. Raises DataError for what is not UTF-8."""
     number = 0
     try:
-        for number, line in enumerate(lines, start=1):  # noqa: B007  used in the message
+        for number, line in enumerate(_bounded(lines), start=1):  # noqa: B007  used in the message
             yield line
     except UnicodeDecodeError as error:
         raise DataError(
@@ -151,14 +161,30 @@ def _decoded(lines: Iterable[str], name: str) -> Iterator[str]:
         ) from error
 
 
+_LONGEST_LINE = 1 << 20  # characters; a line that never ends must not fill the memory
+
+
+def _bounded(lines: Iterable[str]) -> Iterator[str]:
+    """Lines of at most so many characters; what is beyond is dropped."""
+    if not isinstance(lines, io.TextIOBase):
+        yield from lines
+        return
+    while line := lines.readline(_LONGEST_LINE):
+        rest = line
+        while rest and len(rest) == _LONGEST_LINE and not rest.endswith("\n"):
+            rest = lines.readline(_LONGEST_LINE)
+        yield line
+
+
 _EPOCH = datetime(1970, 1, 1)
 _EPOCH_UTC = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
-def _time_parser(time_format: str) -> Callable[[str], float]:
+def _time_parser(layout: CsvFormat) -> Callable[[str], float]:
     """The function from a time stamp's text to seconds since the epoch; it raises ValueError."""
+    time_format = layout.time_format
     if time_format == "seconds":
-        return float
+        return float if layout.decimal == "." else lambda text: float(text.replace(layout.decimal, "."))
     if time_format == "iso":
         parse: Callable[[str], datetime] = datetime.fromisoformat
     else:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from edge_ad.errors import ConfigurationError
-from edge_ad.toolchain.datasets.describe import guess_format
 from edge_ad.toolchain.datasets.discover import find_recordings
 from edge_ad.toolchain.datasets.formats import PRESETS, RecordingFormat, load_format
+from edge_ad.toolchain.datasets.guess import guess_format
 
 
 def choose_format(

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from edge_ad.errors import DataError
 
+_LONGEST_NAME = 100
+
 
 def find_recordings(path: Path) -> dict[str, Path]:
     """Asset name -> file, in order of the names.
@@ -17,8 +19,11 @@ def find_recordings(path: Path) -> dict[str, Path]:
     if path.is_file():
         return {asset_name(Path(path.name)): path}
     if not path.is_dir():
+        if path.exists():
+            raise DataError(f"{path} is no regular file, and is to be read more than once: save it first")
         raise DataError(f"{path} does not exist; give a CSV file or a folder of CSV files")
-    files = sorted(path.rglob("*.csv"), key=lambda file: _natural(file.relative_to(path)))
+    found_files = (file for file in path.rglob("*") if file.suffix.lower() == ".csv" and file.is_file())
+    files = sorted(found_files, key=lambda file: _natural(file.relative_to(path)))
     if not files:
         raise DataError(f"{path} holds no .csv file")
     found: dict[str, Path] = {}
@@ -26,6 +31,8 @@ def find_recordings(path: Path) -> dict[str, Path]:
         name = asset_name(file.relative_to(path))
         if name in found:
             raise DataError(f"{found[name]} and {file} would both be asset {name!r}; rename one")
+        if len(name) > _LONGEST_NAME:
+            raise DataError(f"{file}: a name of {len(name)} characters is too long for an asset; rename it")
         found[name] = file
     return found
 

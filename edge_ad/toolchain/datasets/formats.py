@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,6 +42,8 @@ class RecordingFormat:
     """Nominal time between samples."""
     largest_gap_s: float = 5.5
     """A longer step in time ends the window; about 5 periods."""
+    marks: tuple[str, ...] = ()
+    """Further columns by which a file of this format is known; they are not read."""
 
     def __post_init__(self) -> None:
         names = [channel.name for channel in self.channels]
@@ -51,6 +55,11 @@ class RecordingFormat:
             raise ValueError("the time and label columns cannot be channels")
         if not 0 < self.sample_period_s <= self.largest_gap_s:
             raise ValueError("largest_gap_s must not be below sample_period_s")
+
+    def recognizes(self, columns: Sequence[str]) -> bool:
+        """Whether a file with these columns is of this format."""
+        wanted = {self.input.time_column, *(channel.name for channel in self.channels), *self.marks}
+        return wanted <= set(columns)
 
 
 _SKAB_UNITS = (
@@ -77,9 +86,10 @@ PUMP = RecordingFormat(
     train=TrainSpan(rows=400),
     input=CsvFormat(separator=";", time_column="datetime"),
     label_column="anomaly",
+    marks=("simulated fault",),
 )
 
-PRESETS = {"skab": SKAB, "pump": PUMP}
+PRESETS = {"pump": PUMP, "skab": SKAB}
 
 
 def load_format(path: Path) -> RecordingFormat:
@@ -102,7 +112,9 @@ def format_toml(recording_format: RecordingFormat) -> str:
         f"largest_gap_s = {recording_format.largest_gap_s!r}  # a longer step in time ends the window",
     ]
     if recording_format.label_column is not None:
-        lines.append(f"label_column = {_quoted(recording_format.label_column)}")
+        lines.append(f"label_column = {_quoted(recording_format.label_column)}  # 1 where a row is anomalous")
+    else:
+        lines.append('# label_column = "…"  # 1 where a row is anomalous, 0 elsewhere; not a channel')
     lines += ["", "[input]"]
     for key in ("separator", "decimal", "time_column", "time_format"):
         lines.append(f"{key} = {_quoted(getattr(source, key))}")
@@ -123,5 +135,5 @@ def format_toml(recording_format: RecordingFormat) -> str:
 
 def _quoted(text: str) -> str:
     """A TOML basic string."""
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\t", "\\t")
-    return f'"{escaped}"'
+    # JSON's escapes are TOML's, but for DEL, which JSON leaves as it is
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")

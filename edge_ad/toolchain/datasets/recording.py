@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,6 +33,8 @@ class Recording:
     """The first rows, which show normal operation."""
     sha256: str
     """Digest of the file the recording was read from."""
+    not_used: tuple[str, ...] = ()
+    """Columns of that file which the format does not name."""
 
     def __len__(self) -> int:
         return len(self.times)
@@ -43,7 +46,8 @@ def read_recording(path: Path, recording_format: RecordingFormat, name: str) -> 
     Raises DataError, with the line number, for anything that does not fit the format: the file is
     to be trained on, so nothing is guessed or skipped.
     """
-    samples, labelled, digest = _read_rows(path, recording_format)
+    samples, header, digest = _read_rows(path, recording_format)
+    labelled = recording_format.label_column in header
     if not samples:
         raise DataError(f"{path} has column names but no rows")
     times = np.array([sample.time for sample in samples], np.float64)
@@ -54,10 +58,13 @@ def read_recording(path: Path, recording_format: RecordingFormat, name: str) -> 
         labels = _labels(path, samples, values[:, -1], str(recording_format.label_column))
         values = np.ascontiguousarray(values[:, :-1])
     train_rows = _train_rows(path, samples, recording_format)
-    return Recording(name, times, values, recording_format.channels, labels, train_rows, digest)
+    used = {recording_format.input.time_column, recording_format.label_column}
+    used |= {channel.name for channel in recording_format.channels}
+    not_used = tuple(column for column in header if column not in used)
+    return Recording(name, times, values, recording_format.channels, labels, train_rows, digest, not_used)
 
 
-def _read_rows(path: Path, recording_format: RecordingFormat) -> tuple[list[Sample], bool, str]:
+def _read_rows(path: Path, recording_format: RecordingFormat) -> tuple[list[Sample], list[str], str]:
     columns = [channel.name for channel in recording_format.channels]
     label = recording_format.label_column
     try:
@@ -65,21 +72,20 @@ def _read_rows(path: Path, recording_format: RecordingFormat) -> tuple[list[Samp
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         with path.open(encoding="utf-8", newline="\n") as file:
             lines = CsvLines(file, recording_format.input, columns, name=str(path), strict=True)
-            labelled = label is not None and label in lines.header
-            if labelled:
+            if label is not None and label in lines.header:
                 file.seek(0)
-                columns.append(str(label))
+                columns.append(label)
                 lines = CsvLines(file, recording_format.input, columns, name=str(path), strict=True)
-            return list(lines), labelled, digest
+            return list(lines), lines.header, digest
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror}") from error
 
 
 def _check_order(path: Path, samples: list[Sample], times: NDArray[np.float64]) -> None:
-    steps = np.diff(times)
-    wrong = np.flatnonzero(~(steps > 0))
-    if not np.isfinite(times).all():
-        wrong = np.flatnonzero(~np.isfinite(times)) - 1
+    for sample in samples:
+        if not math.isfinite(sample.time):
+            raise DataError(f"{path}, line {sample.line}: time {sample.stamp!r} is not a finite number")
+    wrong = np.flatnonzero(~(np.diff(times) > 0))
     if len(wrong):
         sample, before = samples[int(wrong[0]) + 1], samples[int(wrong[0])]
         what = "repeats" if sample.time == before.time else "is not later than"

@@ -21,12 +21,13 @@ def write_pump_recordings(folder: Path) -> Path:
 
 
 def pump_csv(run: PumpRun) -> str:
-    """A run as CSV text with a label column."""
+    """A run as CSV text with a label column and the kind of fault."""
     separator = PUMP.input.separator
-    header = [PUMP.input.time_column, *(channel.name for channel in PUMP.channels), "anomaly"]
+    header = [PUMP.input.time_column, *(channel.name for channel in PUMP.channels), "anomaly", *PUMP.marks]
     lines = [separator.join(header)]
-    for time, sample, label in zip(run.times.tolist(), run.samples, run.labels, strict=True):
+    rows = zip(run.times.tolist(), run.samples, run.labels, run.fault_kinds, strict=True)
+    for time, sample, label, fault in rows:
         stamp = datetime.fromtimestamp(time, timezone.utc).strftime("%Y-%m-%d %H:%M:%S")
         cells = [f"{value:.6g}" for value in sample]
-        lines.append(separator.join([stamp, *cells, str(int(label))]))
+        lines.append(separator.join([stamp, *cells, str(int(label)), fault]))
     return "\n".join(lines) + "\n"

@@ -10,8 +10,8 @@ from statistics import median
 from edge_ad.toolchain.gate import GateRecord
 from edge_ad.toolchain.metrics import Confusion
 from edge_ad.toolchain.parity import RULES
-from edge_ad.toolchain.steps import EvaluationRecord
-from edge_ad.toolchain.workspace import BuildPlan, Workspace, save_record, variant_name
+from edge_ad.toolchain.records import EvaluationRecord, Records
+from edge_ad.toolchain.workspace import BuildPlan, Workspace, save_record
 
 
 @dataclass(frozen=True)
@@ -79,19 +79,12 @@ def summarize(workspace: Workspace, plan: BuildPlan) -> Summary:
     """Gather the evaluations of a build and write `summary.json`. Raises OutputError."""
     rows: list[Row] = []
     asset_rows: list[AssetRow] = []
-    n_unknown = 0
+    n_unknown = n_unlabelled = 0
     counts = Confusion()
     for model in plan.settings.models:
         for precision in plan.settings.precisions:
-            variant = variant_name(model, precision)
-            records = {
-                asset.name: workspace.require(
-                    workspace.asset_file(asset.name, f"{variant}.evaluation.json"),
-                    EvaluationRecord,
-                    "evaluate",
-                )
-                for asset in plan.assets
-            }
+            records = {a.name: Records(workspace, plan).evaluation(a, model, precision) for a in plan.assets}
+            n_unlabelled = sum(record.leaderboard is None for record in records.values())
             n_unknown = sum(record.n_unknown for record in records.values())
             for rule in RULES:
                 judged = {name: _counts(record, rule) for name, record in records.items()}
@@ -129,7 +122,7 @@ def summarize(workspace: Workspace, plan: BuildPlan) -> Summary:
         unknown_share=unknown_share,
         always_on_f1=always_on,
         gate_passed=gate.passed if gate else None,
-        caveats=tuple(_caveats(plan, share, always_on, unknown_share)),
+        caveats=tuple(_caveats(plan, share, always_on, unknown_share, n_unlabelled)),
     )
     save_record(workspace.root / "summary.json", summary)
     return summary
@@ -147,7 +140,11 @@ def _train_rows(workspace: Workspace, plan: BuildPlan) -> int:
 
 
 def _caveats(
-    plan: BuildPlan, share: float | None, always_on: float | None, unknown_share: float
+    plan: BuildPlan,
+    share: float | None,
+    always_on: float | None,
+    unknown_share: float,
+    n_unlabelled: int,
 ) -> list[str]:
     """What a reader must know beside an F1."""
     notes = []
@@ -158,6 +155,8 @@ def _caveats(
             f"{share:.1%} of the labelled test rows are anomalous: an always-on alarm scores F1 "
             f"{always_on:.3f}."
         )
+    if share is not None and n_unlabelled:
+        notes.append(f"{n_unlabelled} of {len(plan.assets)} recordings have no labels; F1 leaves them out.")
     if plan.preset == "skab":
         notes += _SKAB_CAVEATS
     if plan.preset == "pump":

@@ -1,0 +1,159 @@
+"""What the steps of a build leave behind, and whether it is still what the plan asks for.
+
+A record carries the key of everything it was made from and the digests of the files that belong to it. It
+counts only while both hold: what was made for other settings, or has been damaged, is as good as missing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+from edge_ad.bundle.manifest import Calibration, ControlLimit, FormEntry, Precision
+from edge_ad.errors import ConfigurationError
+from edge_ad.toolchain.metrics import Confusion
+from edge_ad.toolchain.workspace import AssetSource, BuildPlan, Workspace, step_key, variant_name
+
+
+class _Record(Protocol):
+    @property
+    def key(self) -> str: ...
+    @property
+    def files(self) -> dict[str, str]: ...
+
+
+R = TypeVar("R", bound=_Record)
+
+
+@dataclass(frozen=True)
+class TrainingRecord:
+    """The contents of `MODEL.training.json`."""
+
+    key: str
+    files: dict[str, str]
+    """Name -> SHA-256 of `MODEL.weights.npz` and `MODEL.keras.npz`."""
+    n_train_windows: int
+    losses: tuple[float, ...]
+    validation_losses: tuple[float, ...]
+    versions: dict[str, str]
+
+
+@dataclass(frozen=True)
+class ConversionRecord:
+    """The contents of `VARIANT.conversion.json`."""
+
+    key: str
+    files: dict[str, str]
+    """Name -> SHA-256 of `VARIANT.tflite`."""
+    stateful: bool
+    form: str
+    calibration: Calibration | None
+    measured_forms: tuple[FormEntry, ...]
+
+
+@dataclass(frozen=True)
+class EvaluationRecord:
+    """The contents of `VARIANT.evaluation.json`."""
+
+    key: str
+    files: dict[str, str]
+    """Name -> SHA-256 of `VARIANT.decisions.npz`."""
+    limit: ControlLimit
+    size_bytes: int
+    latency_p50_us: float
+    """Median time from sample to decision in the stream over this recording."""
+    n_unknown: int
+    """Test rows without a whole window."""
+    leaderboard: Confusion | None
+    """None where the recording has no labels."""
+    streaming: Confusion | None
+
+
+class Records:
+    """The records of one build folder, as far as they fit the plan."""
+
+    def __init__(self, workspace: Workspace, plan: BuildPlan) -> None:
+        self._workspace = workspace
+        self._plan = plan
+
+    def training_key(self, asset: AssetSource, model: str) -> str:
+        """Key of what training a model depends on."""
+        plan = self._plan
+        return step_key(
+            recording=asset.sha256,
+            format=plan.format,
+            architecture=plan.architecture(model),
+            training=plan.settings.training,
+        )
+
+    def conversion_key(self, asset: AssetSource, model: str, precision: Precision) -> str:
+        """Key of what a conversion depends on. Raises ConfigurationError: train first."""
+        settings = self._plan.settings
+        return step_key(
+            training=self.training(asset, model).files,
+            architecture=self._plan.architecture(model),
+            precision=precision,
+            optimize=settings.optimize,
+            calibrated_on=self.training_key(asset, model) if precision == "int8-full" else None,
+        )
+
+    def evaluation_key(self, asset: AssetSource, model: str, precision: Precision) -> str:
+        """Key of what an evaluation depends on. Raises ConfigurationError: convert first."""
+        plan, settings = self._plan, self._plan.settings
+        return step_key(
+            conversion=self.conversion(asset, model, precision).files,
+            recording=asset.sha256,
+            format=plan.format,
+            window_length=settings.window_length,
+            limit=settings.limit,
+            alarm=settings.alarm,
+        )
+
+    def training(self, asset: AssetSource, model: str) -> TrainingRecord:
+        """The record of a trained model. Raises ConfigurationError: train first."""
+        path = self._path(asset, f"{model}.training.json")
+        return self._require(path, TrainingRecord, self.training_key(asset, model), "train")
+
+    def conversion(self, asset: AssetSource, model: str, precision: Precision) -> ConversionRecord:
+        """The record of a converted form. Raises ConfigurationError: train or convert first."""
+        path = self._path(asset, f"{variant_name(model, precision)}.conversion.json")
+        key = self.conversion_key(asset, model, precision)
+        return self._require(path, ConversionRecord, key, "convert")
+
+    def evaluation(self, asset: AssetSource, model: str, precision: Precision) -> EvaluationRecord:
+        """The record of an evaluation. Raises ConfigurationError: train, convert or evaluate first."""
+        path = self._path(asset, f"{variant_name(model, precision)}.evaluation.json")
+        key = self.evaluation_key(asset, model, precision)
+        return self._require(path, EvaluationRecord, key, "evaluate")
+
+    def is_done(self, path: Path, cls: type[R], key: str) -> bool:
+        """Whether a record is there, was made from these inputs, and its files are as it left them."""
+        record = self._workspace.load(path, cls)
+        return (
+            record is not None
+            and record.key == key
+            and bool(record.files)
+            and all(_digest(path.with_name(name)) == digest for name, digest in record.files.items())
+        )
+
+    def _require(self, path: Path, cls: type[R], key: str, step: str) -> R:
+        record = self._workspace.load(path, cls)
+        if record is None or not self.is_done(path, cls, key):
+            root = self._workspace.root
+            why = "is missing" if not path.exists() else "does not fit the plan, or was damaged"
+            again = f"'edge-ad {step} {root}'" if step != "train" else f"'edge-ad train … -o {root}'"
+            raise ConfigurationError(f"{path} {why}: run {again} first, or 'edge-ad build'")
+        return record
+
+    def _path(self, asset: AssetSource, name: str) -> Path:
+        return self._workspace.asset_file(asset.name, name)
+
+
+def _digest(path: Path) -> str | None:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return None
