@@ -16,7 +16,7 @@ def windows(rows, length):
 def is_whole(times, rows, largest_gap):
     """Whether one window's rows are numbers without a long step between them."""
     steps = [b - a for a, b in itertools.pairwise(times)]
-    return all(math.isfinite(x) for row in rows for x in row) and all(s <= largest_gap for s in steps)
+    return all(math.isfinite(x) for row in rows for x in row) and all(s <= largest_gap + 1e-6 for s in steps)
 
 
 def score(window, reconstruction):

@@ -124,12 +124,16 @@ class CheckEntry:
     reference: str
     """What the variant was compared with: `keras`, `full-float32`."""
     figure: str
-    """`f1_drop`, `far_rise`, `mar_rise`, `agreement`, `max_score_error`."""
+    """`f1_drop`, `far_rise`, `mar_rise`, `agreement`, `episode_agreement`, `delay_shift`, `max_score_error`,
+    `rank_correlation`, `ucl_shift`."""
     rule: str
     """Under which alarm rule; `-` for a figure of scores."""
     value: float
     limit: float
     passed: bool
+    low: float | None = None
+    """Ends of the confidence interval, for a figure that has one; the worse end is what passes or fails."""
+    high: float | None = None
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from edge_ad.toolchain.parity import (
     Verdict,
     compare_decisions,
     compare_scores,
+    compare_scoring,
     decide,
     describe_failures,
 )
@@ -125,8 +126,13 @@ def require_passed(record: GateRecord, plan: BuildPlan) -> None:
 
 
 def _compare(ours: _Subject, theirs: _Subject, plan: BuildPlan, kind: str) -> Verdict:
-    margins = getattr(plan.settings.gate, kind)
-    return compare_decisions(ours.name, theirs.name, ours.decisions, theirs.decisions, margins)
+    margins, gate = getattr(plan.settings.gate, kind), plan.settings.gate
+    pairs = list(zip(ours.scores, theirs.scores, strict=True))
+    scoring = compare_scoring(ours.name, theirs.name, pairs, margins)
+    verdict = compare_decisions(
+        ours.name, theirs.name, ours.decisions, theirs.decisions, margins, gate.bootstrap
+    )
+    return dataclasses.replace(verdict, checks=verdict.checks + scoring.checks)
 
 
 def _load_subjects(workspace: Workspace, plan: BuildPlan) -> tuple[dict[str, _Subject], dict[str, _Subject]]:

@@ -11,8 +11,12 @@ from numpy.typing import NDArray
 
 from edge_ad.bundle.manifest import CheckEntry
 from edge_ad.detect.rules import ConsecutiveRule, leaderboard_flags
-from edge_ad.toolchain.metrics import Confusion, confusion
+from edge_ad.toolchain.bootstrap import BootstrapSettings, f1_drop_interval
+from edge_ad.toolchain.episodes import detection_delays, matched_episodes
+from edge_ad.toolchain.metrics import confusion
 from edge_ad.toolchain.settings import Margins
+
+Flags = NDArray[np.bool_]
 
 RULES = ("leaderboard", "streaming")
 
@@ -68,23 +72,28 @@ def compare_decisions(
     decisions: list[AssetDecisions],
     reference_decisions: list[AssetDecisions],
     margins: Margins,
+    bootstrap: BootstrapSettings,
 ) -> Verdict:
-    """Compare alarms row by row, and F1, FAR and MAR over all assets where there are labels."""
+    """Compare alarms row by row and episode by episode; where there are labels, also F1 (with its
+    interval), FAR, MAR and detection delay over all assets.
+    """
     checks: list[CheckEntry] = []
     for rule in RULES:
         pairs = [
-            (ours.alarms[rule], theirs.alarms[rule], ours.labels)
+            (ours.labels, ours.alarms[rule], theirs.alarms[rule])
             for ours, theirs in zip(decisions, reference_decisions, strict=True)
         ]
-        agreed = sum(int((ours == theirs).sum()) for ours, theirs, _ in pairs)
-        agreement = agreed / sum(len(ours) for ours, _, _ in pairs)
+        agreed = sum(int((ours == theirs).sum()) for _, ours, theirs in pairs)
+        agreement = agreed / sum(len(ours) for _, ours, _ in pairs)
         checks.append(_at_least(reference, "agreement", rule, agreement, margins.min_agreement))
-        labelled = [(o, t, labels) for o, t, labels in pairs if labels is not None]
-        if not labelled:
-            continue
-        ours = reduce(add, (confusion(labels, o) for o, _, labels in labelled))
-        theirs = reduce(add, (confusion(labels, t) for _, t, labels in labelled))
-        checks += _quality_checks(reference, rule, ours, theirs, margins)
+        matched, total = np.sum(
+            [matched_episodes(ours, theirs) for _, ours, theirs in pairs], axis=0
+        ).tolist()
+        share = matched / total if total else 1.0
+        checks.append(_at_least(reference, "episode_agreement", rule, share, margins.min_episode_agreement))
+        labelled = [(labels, ours, theirs) for labels, ours, theirs in pairs if labels is not None]
+        if labelled:
+            checks += _quality_checks(reference, rule, labelled, margins, bootstrap)
     worst = _worst_assets(decisions, reference_decisions)
     return Verdict(subject, reference, tuple(checks), worst)
 
@@ -103,18 +112,66 @@ def _worst_assets(
 
 
 def _quality_checks(
-    reference: str, rule: str, ours: Confusion, theirs: Confusion, margins: Margins
+    reference: str,
+    rule: str,
+    labelled: list[tuple[Flags, Flags, Flags]],
+    margins: Margins,
+    bootstrap: BootstrapSettings,
 ) -> list[CheckEntry]:
-    figures: list[tuple[str, float | None, float]] = [
-        ("f1_drop", _relative_drop(theirs.f1, ours.f1), margins.f1_drop),
+    ours = reduce(add, (confusion(labels, alarms) for labels, alarms, _ in labelled))
+    theirs = reduce(add, (confusion(labels, alarms) for labels, _, alarms in labelled))
+    checks = []
+    drop = _relative_drop(theirs.f1, ours.f1)
+    if drop is not None:
+        low, high = f1_drop_interval(labelled, bootstrap)
+        # Resampling a handful of rows can leave the estimate outside; it is part of the evidence.
+        low, high = min(low, drop), max(high, drop)
+        passed = high <= margins.f1_drop
+        checks.append(CheckEntry(reference, "f1_drop", rule, drop, margins.f1_drop, passed, low, high))
+    for figure, value, limit in (
         ("far_rise", _rise(theirs.far, ours.far), margins.far_rise),
         ("mar_rise", _rise(theirs.mar, ours.mar), margins.mar_rise),
+        ("delay_shift", _delay_shift(labelled), margins.delay_shift),
+    ):
+        if value is not None:
+            checks.append(CheckEntry(reference, figure, rule, value, limit, value <= limit))
+    return checks
+
+
+def _delay_shift(labelled: list[tuple[Flags, Flags, Flags]]) -> float | None:
+    """Mean lateness in samples over the anomalies that both detect; None where there are none."""
+    shifts = [
+        our_delay - their_delay
+        for labels, ours, theirs in labelled
+        for our_delay, their_delay in zip(
+            detection_delays(labels, ours), detection_delays(labels, theirs), strict=True
+        )
+        if our_delay is not None and their_delay is not None
     ]
-    return [
-        CheckEntry(reference, figure, rule, value, limit, value <= limit)
-        for figure, value, limit in figures
-        if value is not None
-    ]
+    return sum(shifts) / len(shifts) if shifts else None
+
+
+def compare_scoring(
+    subject: str, reference: str, pairs: list[tuple[AssetScores, AssetScores]], margins: Margins
+) -> Verdict:
+    """Do both rank windows alike, and do their limits lie alike?"""
+    correlation = sum(_rank_correlation(ours.scores, theirs.scores) for ours, theirs in pairs) / len(pairs)
+    shift = max(abs(ours.ucl / theirs.ucl - 1) for ours, theirs in pairs)
+    limit = margins.ucl_shift
+    checks = (
+        _at_least(reference, "rank_correlation", "-", correlation, margins.min_rank_correlation),
+        CheckEntry(reference, "ucl_shift", "-", shift, limit, shift <= limit),
+    )
+    return Verdict(subject, reference, checks)
+
+
+def _rank_correlation(ours: NDArray[np.float64], theirs: NDArray[np.float64]) -> float:
+    """Spearman's rho over the windows that both scored; 1 where either knows one rank only."""
+    both = np.isfinite(ours) & np.isfinite(theirs)
+    if both.sum() < 2:
+        return 1.0
+    first, second = (scores[both].argsort(kind="stable").argsort(kind="stable") for scores in (ours, theirs))
+    return float(np.corrcoef(first, second)[0, 1])
 
 
 def compare_scores(
@@ -177,16 +234,24 @@ def describe_failures(verdicts: list[Verdict]) -> str:
             continue
         for check in verdict.checks:
             if not check.passed:
-                over = abs(check.value - check.limit)
-                side = "below the least allowed" if check.figure == "agreement" else "above the allowed"
-                lines.append(
-                    f"{verdict.subject} against {check.reference}, {check.rule} rule: {check.figure} "
-                    f"{check.value:.4g} is {over:.4g} {side} {check.limit:.4g}"
-                )
+                lines.append(f"{verdict.subject} against {check.reference}: {_describe(check)}")
         if verdict.worst_assets:
             worst = ", ".join(f"{figure.asset} ({figure.agreement:.3f})" for figure in verdict.worst_assets)
             lines.append(f"  agreement is lowest on: {worst}")
     return "\n".join(lines)
+
+
+def _describe(check: CheckEntry) -> str:
+    rule = "" if check.rule == "-" else f" under the {check.rule} rule"
+    least = check.figure in ("agreement", "episode_agreement", "rank_correlation")
+    side = "below the least allowed" if least else "above the allowed"
+    if check.high is None:
+        over = abs(check.value - check.limit)
+        return f"{check.figure} {check.value:.4g}{rule} is {over:.4g} {side} {check.limit:.4g}"
+    return (
+        f"{check.figure} {check.value:.4g}{rule}: its interval {check.low:.4g} to {check.high:.4g} ends "
+        f"{check.high - check.limit:.4g} {side} {check.limit:.4g}"
+    )
 
 
 def _at_least(reference: str, figure: str, rule: str, value: float, limit: float) -> CheckEntry:

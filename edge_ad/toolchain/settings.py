@@ -11,6 +11,7 @@ from edge_ad.bundle.codec import DecodeError, decode, encode
 from edge_ad.bundle.manifest import AlarmRuleEntry, Precision
 from edge_ad.detect.limit import LimitRule
 from edge_ad.errors import ConfigurationError
+from edge_ad.toolchain.bootstrap import BootstrapSettings
 
 MODEL_UNITS = {"full": 100, "tiny": 16}
 """LSTM units of the encoder and of the decoder."""
@@ -55,12 +56,20 @@ class Margins:
     """How much worse than its reference a model may be. Fractions, not percent."""
 
     f1_drop: float
-    """Largest allowed `(F1 of the reference - F1) / F1 of the reference`."""
+    """Where the interval of `(F1 of the reference - F1) / F1 of the reference` must end at the latest."""
     far_rise: float
     """Largest allowed `FAR - FAR of the reference`."""
     mar_rise: float
     min_agreement: float
     """Smallest share of rows on which both decide alike."""
+    min_episode_agreement: float
+    """Smallest share of alarm episodes, of both, that overlap one of the other."""
+    delay_shift: float
+    """Largest allowed mean lateness, in samples, over the anomalies that both detect."""
+    min_rank_correlation: float
+    """Smallest Spearman correlation of the scores, mean over assets."""
+    ucl_shift: float
+    """Largest allowed `|UCL / UCL of the reference - 1|` of any asset."""
 
 
 @dataclass(frozen=True)
@@ -70,13 +79,41 @@ class GateSettings:
     max_score_error: float = 1e-3
     """float32 against Keras: largest difference of a window's score, relative to the larger of
     score and UCL, among windows that score at most ten times the UCL."""
-    conversion: Margins = Margins(f1_drop=0.001, far_rise=0.001, mar_rise=0.001, min_agreement=0.999)
+    conversion: Margins = Margins(
+        f1_drop=0.005,
+        far_rise=0.005,
+        mar_rise=0.005,
+        min_agreement=0.995,
+        min_episode_agreement=0.9,
+        delay_shift=1.0,
+        min_rank_correlation=0.999,
+        ucl_shift=0.001,
+    )
     """float32 against Keras."""
-    quantization: Margins = Margins(f1_drop=0.02, far_rise=0.02, mar_rise=0.02, min_agreement=0.98)
-    """int8 against float32 of the same model."""
-    reduction: Margins = Margins(f1_drop=0.1, far_rise=0.15, mar_rise=0.15, min_agreement=0.75)
+    quantization: Margins = Margins(
+        f1_drop=0.03,
+        far_rise=0.02,
+        mar_rise=0.02,
+        min_agreement=0.97,
+        min_episode_agreement=0.7,
+        delay_shift=10.0,
+        min_rank_correlation=0.95,
+        ucl_shift=0.1,
+    )
+    """int8 and int8-full against float32 of the same model."""
+    reduction: Margins = Margins(
+        f1_drop=0.1,
+        far_rise=0.15,
+        mar_rise=0.15,
+        min_agreement=0.75,
+        min_episode_agreement=0.4,
+        delay_shift=60.0,
+        min_rank_correlation=0.5,
+        ucl_shift=1.0,
+    )
     """tiny against full, both float32. Two networks trained apart settle at different trade-offs of
     false and missed alarms, even two of the same size (docs/results.md), hence the width."""
+    bootstrap: BootstrapSettings = BootstrapSettings()
 
 
 @dataclass(frozen=True)

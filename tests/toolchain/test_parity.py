@@ -1,18 +1,33 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
+from edge_ad.toolchain.bootstrap import BootstrapSettings
 from edge_ad.toolchain.parity import (
     AssetDecisions,
     AssetScores,
     compare_decisions,
     compare_scores,
+    compare_scoring,
     decide,
     describe_failures,
 )
 from edge_ad.toolchain.settings import Margins
 from tests import naive
 
-MARGINS = Margins(f1_drop=0.05, far_rise=0.1, mar_rise=0.1, min_agreement=0.8)
+MARGINS = Margins(
+    f1_drop=0.05,
+    far_rise=0.1,
+    mar_rise=0.1,
+    min_agreement=0.8,
+    min_episode_agreement=0.5,
+    delay_shift=3,
+    min_rank_correlation=0.9,
+    ucl_shift=0.1,
+)
+LAX = Margins(10, 1, 1, 0, 0, 1000, -1, 10)
+BOOTSTRAP = BootstrapSettings(block_rows=5, resamples=400)
 
 
 def decisions(alarms, labels=None):
@@ -33,56 +48,100 @@ LABELS = [0] * 10 + [1] * 10
 
 def test_equal_decisions_pass():
     same = [decisions(LABELS, LABELS)]
-    verdict = compare_decisions("a", "b", same, same, MARGINS)
+    verdict = compare_decisions("a", "b", same, same, MARGINS, BOOTSTRAP)
     assert verdict.passed
+    assert verdict.worst_assets == ()
     assert {c.figure: c.value for c in verdict.checks if c.rule == "leaderboard"} == {
         "agreement": 1.0,
+        "episode_agreement": 1.0,
         "f1_drop": 0.0,
         "far_rise": 0.0,
         "mar_rise": 0.0,
+        "delay_shift": 0.0,
     }
 
 
 def test_every_figure_by_hand():
     ours = [0] * 7 + [1] * 3 + [0] * 2 + [1] * 8  # 3 false alarms, 2 missed
-    verdict = compare_decisions("a", "b", [decisions(ours, LABELS)], [decisions(LABELS, LABELS)], MARGINS)
+    verdict = compare_decisions(
+        "a", "b", [decisions(ours, LABELS)], [decisions(LABELS, LABELS)], MARGINS, BOOTSTRAP
+    )
     found = figures(verdict)
     assert found["agreement"].value == 15 / 20
     assert found["far_rise"].value == 3 / 10
     assert found["mar_rise"].value == 2 / 10
     assert found["f1_drop"].value == pytest.approx(1 - 16 / 21)
-    assert not any(check.passed for check in verdict.checks)
+    assert found["episode_agreement"].value == 2 / 3  # our first episode meets none of theirs
+    assert found["delay_shift"].value == 2.0  # the anomaly's first alarm comes two rows late
+    failed = {check.figure for check in verdict.checks if not check.passed}
+    assert failed == {"agreement", "f1_drop", "far_rise", "mar_rise"}
+    assert [(f.asset, f.agreement) for f in verdict.worst_assets] == [("pump", 0.75)]
 
 
 def test_margins_are_inclusive():
     ours = [0] * 9 + [1] + [1] * 10  # exactly one false alarm in ten normal rows
-    verdict = compare_decisions("a", "b", [decisions(ours, LABELS)], [decisions(LABELS, LABELS)], MARGINS)
+    verdict = compare_decisions(
+        "a", "b", [decisions(ours, LABELS)], [decisions(LABELS, LABELS)], MARGINS, BOOTSTRAP
+    )
     assert figures(verdict)["far_rise"].value == 0.1
-    assert verdict.passed
+    assert figures(verdict)["far_rise"].passed
 
 
 def test_being_better_is_no_failure():
     worse = [0] * 5 + [1] * 5 + [0] * 5 + [1] * 5
-    lax = Margins(0.0, 0.0, 0.0, 0.0)
-    verdict = compare_decisions("a", "b", [decisions(LABELS, LABELS)], [decisions(worse, LABELS)], lax)
+    strict = Margins(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+    verdict = compare_decisions(
+        "a", "b", [decisions(LABELS, LABELS)], [decisions(worse, LABELS)], strict, BOOTSTRAP
+    )
     assert verdict.passed
     assert figures(verdict)["f1_drop"].value < 0
+
+
+def test_the_interval_decides_not_the_estimate():
+    """A drop within the margin, on so few rows that it could as well be a large one."""
+    ours = [*LABELS[:-1], 0]
+    margins = dataclasses.replace(LAX, f1_drop=0.06)
+    verdict = compare_decisions(
+        "a", "b", [decisions(ours, LABELS)], [decisions(LABELS, LABELS)], margins, BOOTSTRAP
+    )
+    check = figures(verdict)["f1_drop"]
+    assert check.low <= check.value <= 0.06 < check.high
+    assert not check.passed
+    many = compare_decisions(
+        *("a", "b", [decisions(LABELS, LABELS)] * 50 + [decisions(ours, LABELS)]),
+        *([decisions(LABELS, LABELS)] * 51, margins, BOOTSTRAP),
+    )
+    assert figures(many)["f1_drop"].passed
+
+
+def test_ranks_and_limits():
+    ours, theirs = scores([1.0, 2, 4, 3], 1.05), scores([10.0, 20, 30, 40], 1.0)
+    verdict = compare_scoring("a", "b", [(ours, theirs)], MARGINS)
+    found = {check.figure: check for check in verdict.checks}
+    assert found["rank_correlation"].value == pytest.approx(0.8)
+    assert not found["rank_correlation"].passed
+    assert found["ucl_shift"].value == pytest.approx(0.05)
+    assert found["ucl_shift"].passed
 
 
 def test_counts_add_up_over_assets():
     ours = [decisions([1] * 4, [1] * 4), decisions([0] * 4, [1] * 4)]
     theirs = [decisions([1] * 4, [1] * 4), decisions([1] * 4, [1] * 4)]
-    verdict = compare_decisions("a", "b", ours, theirs, MARGINS)
+    verdict = compare_decisions("a", "b", ours, theirs, MARGINS, BOOTSTRAP)
     assert figures(verdict)["f1_drop"].value == pytest.approx(1 - 8 / 12)
 
 
 def test_without_labels_agreement_is_what_can_be_judged():
-    verdict = compare_decisions("a", "b", [decisions([0, 1, 0, 1])], [decisions([0, 1, 0, 0])], MARGINS)
-    assert set(figures(verdict)) == {"agreement"}
-    assert not verdict.passed
-    assert describe_failures([verdict]).splitlines()[1] == (
-        "a against b, streaming rule: agreement 0.75 is 0.05 below the least allowed 0.8"
+    verdict = compare_decisions(
+        "a", "b", [decisions([0, 1, 0, 1])], [decisions([0, 1, 0, 0])], MARGINS, BOOTSTRAP
     )
+    assert set(figures(verdict)) == {"agreement", "episode_agreement"}
+    assert not verdict.passed
+    assert describe_failures([verdict]).splitlines() == [
+        "a against b: agreement 0.75 under the leaderboard rule is 0.05 below the least allowed 0.8",
+        "a against b: agreement 0.75 under the streaming rule is 0.05 below the least allowed 0.8",
+        "  agreement is lowest on: pump (0.750)",
+    ]
 
 
 def scores(values, ucl=1.0):

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+from edge_ad.bundle.manifest import CheckEntry
 from edge_ad.toolchain.gate import GateRecord
 from edge_ad.toolchain.report.table import align
 
 
 def verdict_table(record: GateRecord) -> str:
     """Every figure the gate looked at, with its limit."""
-    rows = [("subject", "against", "rule", "figure", "result", "value", "limit")]
+    rows = [("subject", "against", "rule", "figure", "result", "value", "interval", "limit")]
     for verdict in record.verdicts:
         for check in verdict.checks:
             rows.append(
                 (
                     *(verdict.subject, check.reference, check.rule, check.figure),
                     "ok" if check.passed else "FAILED",
-                    *(f"{check.value:.4g}", f"{check.limit:.4g}"),
+                    *(f"{check.value:.4g}", _interval(check), f"{check.limit:.4g}"),
                 )
             )
     note = "" if record.labelled else "\nNo labels: only scores and agreement were judged."
     return f"{align(rows, left=5)}\n{note}\n{'gate passed' if record.passed else 'gate failed'}\n"
+
+
+def _interval(check: CheckEntry) -> str:
+    return "" if check.high is None else f"{check.low:.4g} … {check.high:.4g}"
