@@ -137,6 +137,24 @@ class CheckEntry:
 
 
 @dataclass(frozen=True)
+class ProofEntry:
+    """Scores of one set of windows against those of the network in float64: `|score - expected|`, relative
+    to the larger of the expected score and the UCL.
+    """
+
+    windows: str
+    """`training`, `test`, `synthetic anomalies`, …"""
+    n: int
+    p50: float
+    p99: float
+    maximum: float
+    near_maximum: float
+    """Among windows whose score is at most ten times the UCL."""
+    float32_maximum: float
+    """The same for the network itself in float32: what its arithmetic alone costs."""
+
+
+@dataclass(frozen=True)
 class MetricsEntry:
     """Quality on the labelled test rows of this asset, as fractions; None where not defined."""
 
@@ -219,6 +237,7 @@ class VariantEntry:
     """None where nothing had to be calibrated."""
     measured_forms: tuple[FormEntry, ...] = ()
     """What the form was chosen by; empty where it was asked for."""
+    proof: tuple[ProofEntry, ...] = ()
 
 
 @dataclass(frozen=True)

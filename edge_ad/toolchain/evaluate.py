@@ -20,6 +20,7 @@ from edge_ad.toolchain.workspace import BuildPlan
 class VariantResult:
     """What a variant makes of a recording. The test rows are those after the train span."""
 
+    model: WindowModel
     limit: ControlLimit
     scores: NDArray[np.float64]
     """`(n_windows,)` score of the window starting at each row; NaN where it holds no numbers."""
@@ -61,6 +62,7 @@ def evaluate_variant(prepared: Prepared, plan: BuildPlan, content: bytes, *, sta
     )
     streaming, unknown = _stream(detector, prepared, scores)
     return VariantResult(
+        model=model,
         limit=limit,
         scores=scores,
         leaderboard=leaderboard,

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_ad.bundle.manifest import CheckEntry
 from edge_ad.detect.window import whole_windows
 from edge_ad.errors import GateFailedError
 from edge_ad.toolchain.parity import (
@@ -87,6 +88,7 @@ def run_gate(workspace: Workspace, plan: BuildPlan) -> GateRecord:
         pairs = list(zip(float32.scores, reference.scores, strict=True))
         verdicts += [
             compare_scores(float32.name, reference.name, pairs, gate.max_score_error),
+            _oracle_verdict(workspace, plan, model),
             _compare(float32, reference, plan, "conversion"),
         ]
         for precision in plan.settings.precisions:
@@ -123,6 +125,15 @@ def require_passed(record: GateRecord, plan: BuildPlan) -> None:
             "or [gate.conversion] in the file of --config, or pack all the same with --allow-unchecked (the "
             "bundle will say so). Bundles of an earlier build are left as they were."
         )
+
+
+def _oracle_verdict(workspace: Workspace, plan: BuildPlan, model: str) -> Verdict:
+    """The largest error of the float32 form against the network in float64, near the limit."""
+    records = Records(workspace, plan)
+    entries = [e for asset in plan.assets for e in records.evaluation(asset, model, "float32").proof]
+    worst, limit = max(entry.near_maximum for entry in entries), plan.settings.gate.max_oracle_error
+    check = CheckEntry("oracle", "max_score_error", "-", worst, limit, worst <= limit)
+    return Verdict(variant_name(model, "float32"), "oracle", (check,))
 
 
 def _compare(ours: _Subject, theirs: _Subject, plan: BuildPlan, kind: str) -> Verdict:

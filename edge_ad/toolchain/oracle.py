@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from edge_ad.toolchain.architecture import Architecture, Weights
 
-Array = NDArray[np.float64]
+Array = NDArray[np.floating]
 _ACTIVATIONS: dict[str, Callable[[Array], Array]] = {"relu": lambda x: np.maximum(x, 0), "tanh": np.tanh}
 
 
@@ -32,9 +32,13 @@ class Trace:
 
 
 def reconstruct(
-    architecture: Architecture, weights: Weights, windows: NDArray[np.floating], trace: Trace | None = None
+    architecture: Architecture,
+    weights: Weights,
+    windows: NDArray[np.floating],
+    trace: Trace | None = None,
+    dtype: type[np.floating] = np.float64,
 ) -> Array:
-    """Reconstructions `(n, window_length, n_channels)` float64 of scaled windows of that shape.
+    """Reconstructions `(n, window_length, n_channels)` of scaled windows of that shape, computed in `dtype`.
 
     With `trace`, the ranges of `input`, `output` and, for every LSTM layer `i`, of `i.from-input`,
     `i.from-hidden`, `i.gates` (the sums that go into the three sigmoids), `i.candidate-sum`, `i.candidate`
@@ -42,10 +46,10 @@ def reconstruct(
     `i.cell.t` are noted.
     """
     trace = trace or Trace()
-    arrays = [np.asarray(weight, np.float64) for weight in weights]
+    arrays = [np.asarray(weight, dtype) for weight in weights]
     layers = [arrays[i : i + 3] for i in range(0, len(arrays) - 2, 3)]
     n_encoders = len(architecture.encoder)
-    inputs = np.asarray(windows, np.float64)
+    inputs = np.asarray(windows, dtype)
     trace.note("input", inputs)
     sequence = [inputs[:, step] for step in range(architecture.window_length)]
     for index, layer in enumerate(layers):
@@ -64,8 +68,8 @@ def _lstm(
     """Hidden states of all steps, `(n, units)` each."""
     kernel, recurrent, bias = layer
     activate = _ACTIVATIONS[activation]
-    hidden = cell = np.zeros((len(sequence[0]), recurrent.shape[0]))
-    states = []
+    hidden = cell = np.zeros((len(sequence[0]), len(recurrent)), recurrent.dtype)
+    states: list[Array] = []
     for step, inputs in enumerate(sequence):
         from_input, from_hidden = inputs @ kernel + bias, hidden @ recurrent
         i, f, c, o = np.split(from_input + from_hidden, 4, axis=1)
@@ -93,4 +97,5 @@ def _lstm(
 
 def _sigmoid(x: Array) -> Array:
     """The logistic function, in the form that does not overflow."""
-    return 0.5 * (1 + np.tanh(0.5 * x))
+    result: Array = 0.5 * (1 + np.tanh(0.5 * x))
+    return result

@@ -151,6 +151,7 @@ def _variant(
         output_quantization=model_io.output_quantization,
         calibration=conversion.calibration,
         measured_forms=conversion.measured_forms,
+        proof=evaluation.proof,
     )
 
 

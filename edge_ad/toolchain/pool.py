@@ -21,6 +21,8 @@ Result = TypeVar("Result")
 
 
 _PR_SET_PDEATHSIG = 1
+_ONE_THREAD = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS")
+"""There is a process per processor: threads of numpy's own would only get in each other's way."""
 
 
 class WorkerCrashedError(EdgeAdError):
@@ -54,6 +56,8 @@ def run_tasks(
     the rest go on in a new process. Errors that edge_ad does not raise on purpose are raised here.
     Processes are spawned, not forked: TensorFlow's threads do not survive a fork.
     """
+    for variable in _ONE_THREAD:
+        os.environ.setdefault(variable, "1")  # inherited by the workers
     pool = ProcessPool(
         max_workers=jobs,
         context=multiprocessing.get_context("spawn"),

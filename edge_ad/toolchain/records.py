@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from edge_ad.bundle.manifest import Calibration, ControlLimit, FormEntry, Precision
+from edge_ad.bundle.manifest import Calibration, ControlLimit, FormEntry, Precision, ProofEntry
 from edge_ad.errors import ConfigurationError
 from edge_ad.toolchain.metrics import Confusion
 from edge_ad.toolchain.workspace import AssetSource, BuildPlan, Workspace, step_key, variant_name
@@ -69,6 +69,7 @@ class EvaluationRecord:
     leaderboard: Confusion | None
     """None where the recording has no labels."""
     streaming: Confusion | None
+    proof: tuple[ProofEntry, ...]
 
 
 class Records:

@@ -79,6 +79,8 @@ class GateSettings:
     max_score_error: float = 1e-3
     """float32 against Keras: largest difference of a window's score, relative to the larger of
     score and UCL, among windows that score at most ten times the UCL."""
+    max_oracle_error: float = 1e-4
+    """float32 against the network in float64: the same, over training, test and stress windows."""
     conversion: Margins = Margins(
         f1_drop=0.005,
         far_rise=0.005,

@@ -17,6 +17,7 @@ from edge_ad.toolchain.architecture import load_weights, weights_npz
 from edge_ad.toolchain.convert.converter import convert
 from edge_ad.toolchain.evaluate import evaluate_variant
 from edge_ad.toolchain.preparation import prepare
+from edge_ad.toolchain.proof import prove
 from edge_ad.toolchain.records import ConversionRecord, EvaluationRecord, Records, TrainingRecord
 from edge_ad.toolchain.train import initial_weights, trainer_for
 from edge_ad.toolchain.workspace import (
@@ -130,6 +131,8 @@ def evaluate_model(task: VariantTask) -> str:
     content = workspace.asset_file(task.asset.name, f"{variant}.tflite").read_bytes()
     prepared = prepare(workspace.recording(task.plan, task.asset), task.plan)
     result = evaluate_variant(prepared, task.plan, content, stateful=conversion.stateful)
+    architecture = task.plan.architecture(task.model)
+    weights = load_weights(workspace.asset_file(task.asset.name, f"{task.model}.weights.npz"))
     decisions = {
         "scores": result.scores,
         "leaderboard": result.leaderboard,
@@ -145,6 +148,7 @@ def evaluate_model(task: VariantTask) -> str:
         n_unknown=int(result.unknown.sum()),
         leaderboard=result.confusion(result.leaderboard),
         streaming=result.confusion(result.streaming),
+        proof=prove(result.model, architecture, weights, prepared, result.limit.ucl),
     )
     save_record(workspace.asset_file(task.asset.name, f"{variant}.evaluation.json"), record)
     f1 = record.streaming.f1 if record.streaming else None

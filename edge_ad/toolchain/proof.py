@@ -1,0 +1,87 @@
+"""How far a converted model's scores are from those of the network itself, window by window."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_ad.bundle.manifest import ProofEntry
+from edge_ad.runtime.detector import WindowModel
+from edge_ad.toolchain.architecture import Architecture, Weights
+from edge_ad.toolchain.convert.stress import synthetic_anomalies
+from edge_ad.toolchain.oracle import reconstruct
+from edge_ad.toolchain.preparation import Prepared
+
+NEAR = 10.0
+"""Scores up to this many UCLs are near the limit. Far beyond it a relu network amplifies the rounding of
+any float32 arithmetic, and every number says alarm."""
+_MOST_WINDOWS, _MOST_STRESSED = 250, 40  # per set; windows that stress windows are made from
+_LARGEST_ERROR = 1e300  # stands for a score that is lost: JSON has no infinity
+
+
+def prove(
+    model: WindowModel, architecture: Architecture, weights: Weights, prepared: Prepared, ucl: float
+) -> tuple[ProofEntry, ...]:
+    """Errors against the float64 oracle on training, test and stress windows."""
+    return tuple(
+        _entry(name, windows, model, architecture, weights, ucl)
+        for name, windows in _window_sets(prepared).items()
+    )
+
+
+def _window_sets(prepared: Prepared) -> dict[str, NDArray[np.float32]]:
+    after = np.flatnonzero(prepared.finite)
+    train = _some(prepared.windows[prepared.train], _MOST_WINDOWS)
+    test = _some(prepared.windows[after[after >= prepared.recording.train_rows]], _MOST_WINDOWS)
+    some = _some(train, _MOST_STRESSED)
+    levels = np.array([1e2, -1e2, 1e4, -1e4, 1e6, -1e6], np.float32)
+    return {
+        "training": train,
+        "test": test,
+        "synthetic anomalies": synthetic_anomalies(some),
+        "ten times the amplitude": some * np.float32(10),
+        "zeros": np.zeros((1, *train.shape[1:]), np.float32),
+        "extremes": np.broadcast_to(levels[:, None, None], (len(levels), *train.shape[1:])),
+    }
+
+
+def _some(windows: NDArray[np.float32], most: int) -> NDArray[np.float32]:
+    """At most so many windows, evenly over all of them."""
+    return windows[:: max(1, -(-len(windows) // most))]
+
+
+def _entry(
+    name: str,
+    windows: NDArray[np.float32],
+    model: WindowModel,
+    architecture: Architecture,
+    weights: Weights,
+    ucl: float,
+) -> ProofEntry:
+    expected = _scores(windows, reconstruct(architecture, weights, windows))
+    scale = np.maximum(expected, ucl)
+    near = expected <= NEAR * ucl
+    errors = _relative(model.scores_scaled(np.ascontiguousarray(windows)), expected, scale)
+    rounded = _scores(windows, reconstruct(architecture, weights, windows, dtype=np.float32))
+    return ProofEntry(
+        windows=name,
+        n=len(windows),
+        p50=float(np.median(errors)),
+        p99=float(np.percentile(errors, 99)),
+        maximum=float(errors.max()),
+        near_maximum=float(errors[near].max(initial=0)),
+        float32_maximum=float(_relative(rounded, expected, scale).max()),
+    )
+
+
+def _scores(windows: NDArray[np.float32], reconstructions: NDArray[np.floating]) -> NDArray[np.float64]:
+    errors = np.abs(windows.astype(np.float64) - reconstructions)
+    scores: NDArray[np.float64] = errors.mean(axis=1).sum(axis=1)
+    return scores
+
+
+def _relative(
+    scores: NDArray[np.float64], expected: NDArray[np.float64], scale: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    errors = np.abs(scores - expected) / scale
+    return np.where(np.isfinite(errors), errors, _LARGEST_ERROR)
