@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 DEMO := build/demo
 BENCH_SAMPLES ?= 1000000
 
-.PHONY: help setup demo test test-pi bench lint lock clean
+.PHONY: help setup demo test test-pi bench bench-convert lint lock clean
 
 help:
 	@echo 'make setup    environment of this folder in $(VENV) (TensorFlow: about 2 GB, a minute or two)'
@@ -14,6 +14,7 @@ help:
 	@echo 'make test     lint, types, tests'
 	@echo 'make test-pi  the device tests in environments that hold only what a device installs'
 	@echo 'make bench    latency and memory of the demo bundle on this machine, as JSON (minutes)'
+	@echo 'make bench-convert SKAB=FOLDER  our converted forms against the stock routes (half an hour)'
 	@echo 'make lock     choose versions anew for requirements/*.txt'
 
 setup: $(READY)
@@ -33,6 +34,12 @@ demo: setup
 
 test: setup lint
 	$(BIN)/python -m pytest
+
+# SKAB names the folder of the recordings: make bench-convert SKAB=skab
+bench-convert: setup
+	@test -d "$(SKAB)" || { echo "make bench-convert SKAB=FOLDER  (edge-ad data fetch skab -o FOLDER)"; exit 1; }
+	$(BIN)/edge-ad build --preset skab $(SKAB) -o build/skab > /dev/null
+	$(BIN)/python tools/bench_convert.py build/skab build/bench-convert.json --plot build/bench-convert.png
 
 lint: setup
 	$(BIN)/ruff check .

@@ -165,9 +165,7 @@ def measure(build: Path, model: str, n_assets: int) -> list[dict[str, Any]]:
     problems: dict[str, str] = {}
 
     def run(jobs: list[Job]) -> None:
-        for outcome in run_tasks(
-            work, jobs, jobs=len(os.sched_getaffinity(0)), time_limit_s=600, describe=str
-        ):
+        for outcome in run_tasks(work, jobs, jobs=default_jobs(), time_limit_s=600, describe=str):
             if outcome.error is not None or outcome.result is None:
                 problems[outcome.task.route] = str(outcome.error).rpartition(": ")[2]
             else:

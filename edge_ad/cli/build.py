@@ -53,4 +53,4 @@ def build(
     if not allow_unchecked:
         require_passed(gate, plan)
     written = pack_bundles(workspace, plan, allow_unchecked=allow_unchecked)
-    click.echo(f"{len(written)} bundles in {workspace.bundles}", err=True)
+    click.echo(f"{len(written)} bundle{'s' * (len(written) != 1)} in {workspace.bundles}", err=True)

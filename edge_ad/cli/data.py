@@ -122,4 +122,4 @@ def _text(description: RecordingDescription) -> str:
         notes = [f"{c.missing} missing"] if c.missing else []
         notes += ["constant while training"] if c.constant_in_train else []
         lines.append(f"  {c.name:<{width}} {ranges}" + (f"  ({', '.join(notes)})" if notes else ""))
-    return "\n".join(lines)
+    return "\n".join(line.rstrip() for line in lines)

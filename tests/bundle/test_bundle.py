@@ -260,3 +260,102 @@ def test_an_unknown_variant_is_named(toy):
 def test_manifests_are_immutable(toy):
     with pytest.raises(dataclasses.FrozenInstanceError):
         toy.manifest.asset = "other"
+
+
+def raw(data, change):
+    """The bundle with the manifest's text changed, without making anything right again."""
+    members = members_of(data)
+    members[MANIFEST] = change(members[MANIFEST])
+    return serialize(members)
+
+
+MANY = b"9" * 5000
+
+
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        (lambda t: t.replace(b'"schema":"1.0"', '"schema":"1.²"'.encode()), errors.BundleManifestError),
+        (
+            lambda t: t.replace(b'"schema":"1.0"', b'"schema":"1.' + b"9" * 5000 + b'"'),
+            errors.BundleManifestError,
+        ),
+        (
+            lambda t: t.replace(b'"build_number":1', b'"build_number":' + b"9" * 5000),
+            errors.BundleManifestError,
+        ),
+        (lambda t: t.replace(b'"asset":"toy"', b'"asset":"\\ud800"'), errors.BundleManifestError),
+        (lambda t: t.replace(b'"asset":"toy"', b'"asset": "toy"'), errors.BundleManifestError),
+        (lambda t: t.replace(b'"asset":"toy"', b'"asset":"tox"'), errors.BundleDigestError),
+        (lambda t: b'{"a":' * 100_000, errors.BundleManifestError),
+    ],
+)
+def test_hostile_manifest_texts(data, change, error):
+    changed = raw(data, change)
+    assert changed != data
+    with pytest.raises(error):
+        bundles.unpack(changed)
+
+
+def test_the_id_counts_for_keys_of_a_newer_schema_as_well(data):
+    def newer(manifest):
+        manifest["schema"] = "1.1"
+        manifest["colour"] = "red"
+
+    good = edited(data, newer)
+    assert bundles.unpack(good).manifest.unknown_keys == ("colour",)
+    with pytest.raises(errors.BundleDigestError, match="changed after packing"):
+        bundles.unpack(raw(good, lambda text: text.replace(b'"colour":"red"', b'"colour":"sea"')))
+    with pytest.raises(errors.BundleError):
+        bundles.unpack(raw(good, lambda text: text.replace(b'"ucl":', b'"ucl":1')))
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        set_at("unchecked", True),
+        set_at("input", "time_format", "%Y %Y"),
+        set_at("input", "time_format", "%Q"),
+        set_at("input", "time_format", "tomorrow"),
+    ],
+)
+def test_manifests_that_make_no_sense(data, edit):
+    with pytest.raises(errors.BundleError):
+        bundles.unpack(edited(data, edit))
+
+
+def npy_claiming(shape):
+    """A .npy file whose header promises more than it holds."""
+    stream = io.BytesIO()
+    np.lib.format.write_array_header_1_0(stream, {"descr": "<f4", "fortran_order": False, "shape": shape})
+    return stream.getvalue() + b"\0" * 64
+
+
+def golden(data, content):
+    """The bundle with other golden windows, hashes made right."""
+    members = members_of(data)
+    name = json.loads(members[MANIFEST])["golden_file"]
+    members[name] = content
+
+    def edit(manifest):
+        for entry in manifest["members"]:
+            if entry["name"] == name:
+                entry |= {"size": len(content), "sha256": sha256(content)}
+
+    return edited(serialize(members), edit)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        npy_claiming((10**8, 10, 8)),
+        npy_claiming((10**22, 10, 8)),
+        b"\x93NUMPY\x01\x00\x10\x00{'descr': ('     ",
+        b"PK\x03\x04",
+        b"",
+        bundles.npy(np.zeros((0, 10, 8), np.float32)),
+    ],
+)
+def test_golden_files_that_promise_too_much(data, content):
+    with pytest.raises(errors.BundleMismatchError):
+        bundles.unpack(golden(data, content))

@@ -5,7 +5,9 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from itertools import count
+from pathlib import Path
 
 import pytest
 
@@ -224,3 +226,71 @@ def test_a_run_loads_no_framework(toy_bundle_path):
     assert "numpy" in modules
     for heavy in ("tensorflow", "keras", "pandas", "sklearn", "rich", "requests", "pebble"):
         assert heavy not in modules
+
+
+@pytest.mark.parametrize("damage", ["empty", "cut", "random"])
+def test_a_model_that_the_interpreter_refuses(toy_bundle_path, tmp_path, damage):
+    """Packed with right hashes all the same: a bad bundle, not a traceback."""
+    from edge_ad.bundle import bundle as bundles
+
+    toy = bundles.read(toy_bundle_path)
+    name = toy.manifest.variant().file
+    content = {"empty": b"", "cut": toy.members[name][:-500], "random": bytes(range(256)) * 8}[damage]
+    path = tmp_path / "bad.edgead"
+    path.write_bytes(bundles.pack(toy.manifest, {**toy.members, name: content}))
+    for command in (["run", path, "-"], ["verify", path], ["bench", path, "--no-keras"]):
+        result = run(*command, input="")
+        assert result.returncode == 3, result.stderr
+        assert "Traceback" not in result.stderr
+
+
+def test_streams_that_the_caller_closed(toy_bundle_path, toy_csv):
+    command = f"{sys.executable} -m edge_ad run {toy_bundle_path}"
+    for redirection, code in ((f"{toy_csv} >&-", 0), (f"{toy_csv} 2>&-", 0), ("- <&-", 5)):
+        result = subprocess.run(
+            ["bash", "-c", f"{command} {redirection}"], capture_output=True, text=True, check=False
+        )
+        assert result.returncode == code, result.stderr
+        assert "Traceback" not in result.stderr
+
+
+def test_a_service_that_is_stopped_before_its_first_line(toy_bundle_path):
+    with start(toy_bundle_path) as process:
+        interpreter = Path(f"/proc/{process.pid}/maps")
+        while "_interpreter_wrapper" not in interpreter.read_text():
+            assert process.poll() is None
+        time.sleep(0.5)  # now it waits for a line; were it not, the code would be 143
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) in (0, 143), process.stderr.read()
+
+
+def test_json_on_stderr_is_all_there_is(toy_bundle_path, toy_csv):
+    result = run("run", toy_bundle_path, toy_csv, "--summary", "json")
+    assert json.loads(result.stderr)["terminated"] is False
+
+
+def test_a_line_that_never_ends_does_not_fill_the_memory(toy_bundle_path, toy_csv):
+    header = toy_csv.read_text().splitlines()[0]
+    with start(toy_bundle_path) as process:
+        process.stdin.write(header + "\n")
+        process.stdin.flush()
+        for _ in range(200):
+            process.stdin.write("1" * 1_000_000)
+        process.stdin.flush()
+        grown = resident_kb(process.pid)
+        process.stdin.close()
+        assert process.wait(30) == 5
+    assert grown < 100_000
+
+
+def test_what_only_a_workstation_can_do_is_said_in_a_line(tmp_path, toy_csv):
+    code = "import sys; sys.modules['pebble'] = None; from edge_ad.cli import main; main()"
+    result = subprocess.run(
+        [sys.executable, "-c", code, "build", toy_csv, "-o", tmp_path / "out", "--preset", "pump"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 1
+    assert "needs pebble: install 'edge-ad[host]'" in result.stderr
+    assert "Traceback" not in result.stderr

@@ -151,3 +151,76 @@ def test_a_description(tmp_path):
     rpm, temperature = found.channels
     assert (rpm.minimum, rpm.maximum, rpm.missing) == (3000.0, 3004.0, 1)
     assert (temperature.minimum, temperature.maximum, temperature.missing) == (40.0, 42.9, 0)
+
+
+def table(tmp_path, text):
+    path = tmp_path / "own.csv"
+    path.write_text(text)
+    return path
+
+
+def test_a_column_of_judgements_is_no_sensor(tmp_path):
+    path = table(tmp_path, OWN.replace(",label", ",is_bad"))
+    guessed, _ = guess_format(path)
+    assert guessed.label_column == "is_bad"
+    assert "is_bad" not in [channel.name for channel in guessed.channels]
+    found = describe(path, guessed, "own")
+    assert (found.label_column, found.not_used) == ("is_bad", ("state",))
+
+
+def test_what_is_not_used_is_said(tmp_path):
+    text = OWN.replace(",0\n", ",ok\n").replace(",1\n", ",bad\n")
+    guessed, _ = guess_format(table(tmp_path, text))
+    found = describe(tmp_path / "own.csv", guessed, "own")
+    assert found.label_share is None
+    assert found.not_used == ("state", "label")
+
+
+def test_german_times_and_decimals(tmp_path):
+    rows = "".join(f"05.01.2026 08:00:{i:02d};1,{i};2\n" for i in range(30))
+    guessed, _ = guess_format(table(tmp_path, "Zeit;Druck;Fluss\n" + rows))
+    assert (guessed.input.decimal, guessed.input.time_format) == (",", "%d.%m.%Y %H:%M:%S")
+    assert [channel.name for channel in guessed.channels] == ["Druck", "Fluss"]
+    path = tmp_path / "format.toml"
+    path.write_text(format_toml(guessed))
+    assert describe(tmp_path / "own.csv", load_format(path), "own").channels[0].maximum == 1.9
+
+
+def test_the_time_may_stand_in_any_column(tmp_path):
+    rows = "".join(f"{i / 10},2026-01-05T08:00:{i:02d}\n" for i in range(30))
+    guessed, _ = guess_format(table(tmp_path, "flow,at\n" + rows))
+    assert (guessed.input.time_column, guessed.input.time_format) == ("at", "iso")
+
+
+def test_a_file_without_times_is_not_taken_for_one(tmp_path):
+    rows = "".join(f"{(i * 7) % 5},{i}\n" for i in range(30))
+    with pytest.raises(DataError, match="no column of times"):
+        guess_format(table(tmp_path, "flow,pressure\n" + rows))
+
+
+@pytest.mark.parametrize("header", ["time,a,,b", "time,a,b,", "time," + "a" * 200_000])
+def test_odd_headers(tmp_path, header):
+    rows = "".join(f"{i}," + ",".join("1" for _ in header.split(",")[1:]) + "\n" for i in range(30))
+    path = table(tmp_path, header + "\n" + rows)
+    try:
+        guessed, _ = guess_format(path)
+    except DataError:
+        return
+    assert all(channel.name for channel in guessed.channels)
+
+
+def test_tenths_of_a_second_are_regular(tmp_path):
+    rows = "".join(f"2026-01-05T08:00:{i / 10:07.4f},{i % 7}\n" for i in range(300))
+    guessed, _ = guess_format(table(tmp_path, "time,flow\n" + rows))
+    found = describe(tmp_path / "own.csv", guessed, "own")
+    assert (found.median_step_s, found.nominal_step_share, found.gaps) == (0.1, 1.0, 0)
+
+
+def test_the_simulated_pump_is_not_taken_for_skab(tmp_path):
+    from edge_ad.toolchain.datasets.pump import standard_run
+    from edge_ad.toolchain.datasets.simulated import pump_csv
+
+    text = pump_csv(standard_run(0))
+    assert guess_format(table(tmp_path, text))[1] == "pump"
+    lines = [";".join(line.split(";")[:10]) for line in text.splitlines()]
+    assert guess_format(table(tmp_path, "\n".join(lines) + "\n"))[1] == "skab"

@@ -34,9 +34,10 @@ def guess_format(path: Path) -> tuple[RecordingFormat, str | None]:
             if known.input.separator == separator and known.recognizes(names):
                 return known, preset
         table = _Table(path, names, cells, separator)
-        for decimal in (".", ","):
-            if decimal != separator and (guessed := table.guess(decimal)) is not None:
-                return guessed, None
+        guesses = [table.guess(decimal) for decimal in (".", ",") if decimal != separator]
+        found = [guessed for guessed in guesses if guessed is not None]
+        if found:  # the decimal sign by which more columns are numbers
+            return max(found, key=lambda guessed: len(guessed.channels)), None
     raise DataError(
         f"{path}: no column of times (ISO 8601, '31.12.2026 23:59:59', or rising seconds) beside columns of "
         f"numbers was recognized in {header[:80]!r}; describe the file in a format file (docs/formats.md) "
@@ -75,7 +76,7 @@ class _Table:
         """Whether the first rows are samples, in order of time."""
         with self.path.open(encoding="utf-8", newline="\n") as file:
             lines = iter(CsvLines(file, layout, columns, name=str(self.path), strict=False))
-            samples = [sample for _, sample in zip(range(3), lines, strict=False)]
+            samples = [sample for _, sample in zip(range(20), lines, strict=False)]
         times = [sample.time for sample in samples]
         return bool(samples) and samples[0].problem is None and times == sorted(times)
 

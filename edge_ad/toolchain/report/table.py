@@ -56,7 +56,8 @@ def _drop(reference: float | None, value: float | None) -> float | None:
 
 
 def _percent(fraction: float | None) -> str:
-    return "-" if fraction is None else f"{100 * fraction:.1f}"
+    # adding zero turns -0.0 into 0.0
+    return "-" if fraction is None else f"{round(100 * fraction, 1) + 0.0:.1f}"
 
 
 def _number(value: float | None, digits: int) -> str:
