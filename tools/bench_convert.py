@@ -237,20 +237,24 @@ def plot(table: list[dict[str, Any]], path: Path) -> None:
     mpl.use("Agg")
     from matplotlib import pyplot as plt
 
-    figure, axes = plt.subplots(1, 2, figsize=(11, 4.5), layout="constrained")
+    figure, axes = plt.subplots(1, 2, figsize=(13, 6), layout="constrained")
     for axis, model in zip(axes, ("tiny", "full"), strict=True):
-        for row in table:
-            if row["model"] != model or not row["size_bytes"]:
-                continue
+        drawn = [row for row in table if row["model"] == model and row["size_bytes"]]
+        drawn.sort(key=lambda row: row["size_bytes"])
+        for index, row in enumerate(drawn):
             x, y = median(row["raw_ns"]) / 1000, row["size_bytes"] / 1000
-            axis.plot(
-                x, y, "o" if row["ours"] else "x", color="tab:green" if row["ours"] else "tab:gray", ms=8
-            )
+            marker, colour = ("o", "tab:green") if row["ours"] else ("x", "tab:gray")
+            axis.plot(x, y, marker, color=colour, markersize=8)
             name = row["route"] if row["ours"] else f"stock: {row['route']}"
-            axis.annotate(name, (x, y), xytext=(5, 5), textcoords="offset points", fontsize=8)
+            # Neighbours in size are labelled on different sides, so that their names do not meet.
+            side, at = (("left", (9, -4)), ("right", (-9, -4)))[index % 2]
+            axis.annotate(name, (x, y), at, textcoords="offset points", fontsize=9, ha=side)
         axis.set(xscale="log", yscale="log", title=model, xlabel="µs per window (median)", ylabel="KB")
-        axis.margins(0.25)
+        axis.margins(0.35)
         axis.grid(alpha=0.3, which="both")
+        for side_axis in (axis.xaxis, axis.yaxis):
+            side_axis.set_major_formatter("{x:g}")
+            side_axis.set_minor_formatter("")
     figure.savefig(path, dpi=110)
 
 

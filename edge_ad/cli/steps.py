@@ -60,6 +60,32 @@ def report_build(workspace: Workspace, plan: BuildPlan, as_json: bool) -> None:
         click.echo(comparison_table(summary), nl=False)
 
 
+def explain_models(path: Path, as_json: bool) -> None:
+    """Explain a model file, or the forms of a build's first asset."""
+    from edge_ad.bundle.codec import encode
+    from edge_ad.errors import ConfigurationError
+    from edge_ad.toolchain.convert.explain import explain_file
+    from edge_ad.toolchain.report.explanation import explanation_text
+    from edge_ad.toolchain.workspace import Workspace, variant_name
+
+    files = [path]
+    if path.is_dir():
+        workspace = Workspace(path)
+        plan = workspace.load_plan()
+        first = [entry for entry in plan.variants() if entry[0] == plan.assets[0]]
+        names = [f"{variant_name(model, precision)}.tflite" for _, model, precision in first]
+        files = [workspace.asset_file(plan.assets[0].name, name) for name in names]
+    explained = [explain_file(file) for file in files]
+    if not explained:
+        raise ConfigurationError(f"{path} holds no converted models: run 'edge-ad convert {path}' first")
+    if as_json:
+        import json
+
+        click.echo(json.dumps([{"file": what} | encode(found) for found, what in explained], indent=1))
+        return
+    click.echo("\n\n".join(explanation_text(found, what) for found, what in explained))
+
+
 def _open(folder: Path) -> tuple[Workspace, BuildPlan]:
     from edge_ad.toolchain.workspace import Workspace
 
@@ -96,10 +122,21 @@ def train(
 
 
 @click.command()
-@click.argument("folder", type=PATH)
+@click.argument("folder", metavar="FOLDER|FILE", type=PATH)
 @jobs_option
-def convert(folder: Path, jobs: int | None) -> None:
-    """Convert the trained models in FOLDER to TFLite, each in a process that may crash."""
+@click.option(
+    "--explain", is_flag=True, help="Take the converted models apart, or any .tflite or .keras FILE."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the explanation as JSON.")
+def convert(folder: Path, jobs: int | None, explain: bool, as_json: bool) -> None:
+    """Convert the trained models in FOLDER to TFLite, each in a process that may crash.
+
+    With --explain nothing is converted: it shows operators, bytes by cause, multiply-adds, and what makes a
+    model large or slow.
+    """
+    if explain:
+        explain_models(folder, as_json)
+        return
     from edge_ad.cli.progress import make_progress
     from edge_ad.toolchain import build as steps
     from edge_ad.toolchain.pool import default_jobs
