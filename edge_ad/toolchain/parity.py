@@ -47,6 +47,8 @@ class AssetFigure:
     asset: str
     agreement: float
     """Share of rows decided alike, the worse of the two rules."""
+    f1_drop: float | None
+    """Under the streaming rule; None without labels or anomalies."""
 
 
 @dataclass(frozen=True)
@@ -57,8 +59,8 @@ class Verdict:
     """What was judged: `tiny-int8`."""
     reference: str
     checks: tuple[CheckEntry, ...]
-    worst_assets: tuple[AssetFigure, ...] = ()
-    """Up to three, the worst first; those that decide alike everywhere are not among them."""
+    assets: tuple[AssetFigure, ...] = ()
+    """Every asset on its own, the worst first."""
 
     @property
     def passed(self) -> bool:
@@ -94,21 +96,21 @@ def compare_decisions(
         labelled = [(labels, ours, theirs) for labels, ours, theirs in pairs if labels is not None]
         if labelled:
             checks += _quality_checks(reference, rule, labelled, margins, bootstrap)
-    worst = _worst_assets(decisions, reference_decisions)
-    return Verdict(subject, reference, tuple(checks), worst)
+    return Verdict(subject, reference, tuple(checks), _asset_figures(decisions, reference_decisions))
 
 
-def _worst_assets(
+def _asset_figures(
     decisions: list[AssetDecisions], reference_decisions: list[AssetDecisions]
 ) -> tuple[AssetFigure, ...]:
-    figures = [
-        AssetFigure(
-            ours.asset, min(float((ours.alarms[rule] == theirs.alarms[rule]).mean()) for rule in RULES)
-        )
-        for ours, theirs in zip(decisions, reference_decisions, strict=True)
-    ]
-    figures.sort(key=lambda figure: (figure.agreement, figure.asset))
-    return tuple(figure for figure in figures[:3] if figure.agreement < 1)
+    figures = []
+    for ours, theirs in zip(decisions, reference_decisions, strict=True):
+        agreement = min(float((ours.alarms[rule] == theirs.alarms[rule]).mean()) for rule in RULES)
+        drop = None
+        if ours.labels is not None:
+            f1, reference = (confusion(ours.labels, side.alarms["streaming"]).f1 for side in (ours, theirs))
+            drop = _relative_drop(reference, f1)
+        figures.append(AssetFigure(ours.asset, agreement, drop))
+    return tuple(sorted(figures, key=lambda figure: (figure.agreement, figure.asset)))
 
 
 def _quality_checks(
@@ -235,9 +237,9 @@ def describe_failures(verdicts: list[Verdict]) -> str:
         for check in verdict.checks:
             if not check.passed:
                 lines.append(f"{verdict.subject} against {check.reference}: {_describe(check)}")
-        if verdict.worst_assets:
-            worst = ", ".join(f"{figure.asset} ({figure.agreement:.3f})" for figure in verdict.worst_assets)
-            lines.append(f"  agreement is lowest on: {worst}")
+        worst = [f"{f.asset} ({f.agreement:.3f})" for f in verdict.assets[:3] if f.agreement < 1]
+        if worst:
+            lines.append(f"  agreement is lowest on: {', '.join(worst)}")
     return "\n".join(lines)
 
 

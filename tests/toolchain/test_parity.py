@@ -50,7 +50,7 @@ def test_equal_decisions_pass():
     same = [decisions(LABELS, LABELS)]
     verdict = compare_decisions("a", "b", same, same, MARGINS, BOOTSTRAP)
     assert verdict.passed
-    assert verdict.worst_assets == ()
+    assert [(f.asset, f.agreement, f.f1_drop) for f in verdict.assets] == [("pump", 1.0, 0.0)]
     assert {c.figure: c.value for c in verdict.checks if c.rule == "leaderboard"} == {
         "agreement": 1.0,
         "episode_agreement": 1.0,
@@ -75,7 +75,8 @@ def test_every_figure_by_hand():
     assert found["delay_shift"].value == 2.0  # the anomaly's first alarm comes two rows late
     failed = {check.figure for check in verdict.checks if not check.passed}
     assert failed == {"agreement", "f1_drop", "far_rise", "mar_rise"}
-    assert [(f.asset, f.agreement) for f in verdict.worst_assets] == [("pump", 0.75)]
+    assert [(f.asset, f.agreement) for f in verdict.assets] == [("pump", 0.75)]
+    assert verdict.assets[0].f1_drop == pytest.approx(1 - 16 / 21)
 
 
 def test_margins_are_inclusive():
