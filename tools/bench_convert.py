@@ -26,7 +26,7 @@ from edge_ad.runtime.interpreter import ReconstructionModel
 from edge_ad.toolchain.architecture import load_weights
 from edge_ad.toolchain.convert.converter import convert
 from edge_ad.toolchain.metrics import Confusion, confusion
-from edge_ad.toolchain.oracle import reconstruct
+from edge_ad.toolchain.oracle import reconstruct, window_scores
 from edge_ad.toolchain.pool import default_jobs, run_tasks
 from edge_ad.toolchain.preparation import prepare
 from edge_ad.toolchain.workspace import Workspace
@@ -115,7 +115,7 @@ def work(job: Job) -> tuple[bytes, float, Confusion]:
     windows = prepared.windows
     scores = np.array([np.abs(w - model.reconstruct(w)).mean(0).sum() for w in windows], np.float64)
     train = windows[prepared.train]
-    exact = np.abs(train - reconstruct(architecture, weights, train)).mean(axis=1).sum(axis=1)
+    exact = window_scores(train, reconstruct(architecture, weights, train))
     error = float((np.abs(scores[prepared.train] - exact) / exact).max())
     n_train = prepared.recording.train_rows
     ucl = np.percentile(scores[prepared.train], 99) * 1.5

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,8 +48,15 @@ class Architecture:
         return sum(int(np.prod(shape)) for shape in self.weight_shapes)
 
 
+W = TypeVar("W")
+
 Weights = list[NDArray[np.float32]]
 """Arrays of `Architecture.weight_shapes`; the four gates stand in the order input, forget, cell, output."""
+
+
+def lstm_layers(weights: Sequence[W]) -> list[Sequence[W]]:
+    """Kernel, recurrent kernel and bias of every LSTM layer, encoder first; the dense pair is left out."""
+    return [weights[i : i + 3] for i in range(0, len(weights) - 2, 3)]
 
 
 def weights_npz(weights: Weights) -> bytes:

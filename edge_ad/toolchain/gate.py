@@ -108,9 +108,12 @@ def run_gate(workspace: Workspace, plan: BuildPlan) -> GateRecord:
 def gate_key(workspace: Workspace, plan: BuildPlan) -> str:
     """Key of the evaluations a verdict rests on. Raises ConfigurationError where one is missing."""
     records = Records(workspace, plan)
-    keys = [records.evaluation(*variant).files for variant in plan.variants()]
-    keys += [records.training(asset, model).files for asset in plan.assets for model in plan.settings.models]
-    return step_key(evaluations=keys, gate=plan.settings.gate)
+    made = [records.evaluation(*variant) for variant in plan.variants()]
+    keys = [(record.key, record.files) for record in made]
+    trained = [
+        records.training(asset, model).files for asset in plan.assets for model in plan.settings.models
+    ]
+    return step_key(evaluations=keys, training=trained, gate=plan.settings.gate)
 
 
 def require_passed(record: GateRecord, plan: BuildPlan) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_ad.toolchain.architecture import Architecture, Weights
+from edge_ad.toolchain.architecture import Architecture, Weights, lstm_layers
 
 Array = NDArray[np.floating]
 _ACTIVATIONS: dict[str, Callable[[Array], Array]] = {"relu": lambda x: np.maximum(x, 0), "tanh": np.tanh}
@@ -47,7 +47,7 @@ def reconstruct(
     """
     trace = trace or Trace()
     arrays = [np.asarray(weight, dtype) for weight in weights]
-    layers = [arrays[i : i + 3] for i in range(0, len(arrays) - 2, 3)]
+    layers = lstm_layers(arrays)
     n_encoders = len(architecture.encoder)
     inputs = np.asarray(windows, dtype)
     trace.note("input", inputs)
@@ -60,6 +60,15 @@ def reconstruct(
     outputs = np.stack([hidden @ kernel + bias for hidden in sequence], axis=1)
     trace.note("output", outputs)
     return outputs
+
+
+def window_scores(
+    windows: NDArray[np.floating], reconstructions: NDArray[np.floating]
+) -> NDArray[np.float64]:
+    """The score's definition in float64: `(n, window_length, n_channels)` twice -> `(n,)`."""
+    errors = np.abs(windows.astype(np.float64) - reconstructions)
+    scores: NDArray[np.float64] = errors.mean(axis=1).sum(axis=1)
+    return scores
 
 
 def _lstm(

@@ -9,7 +9,7 @@ from edge_ad.bundle.manifest import ProofEntry
 from edge_ad.runtime.detector import WindowModel
 from edge_ad.toolchain.architecture import Architecture, Weights
 from edge_ad.toolchain.convert.stress import synthetic_anomalies
-from edge_ad.toolchain.oracle import reconstruct
+from edge_ad.toolchain.oracle import reconstruct, window_scores
 from edge_ad.toolchain.preparation import Prepared
 
 NEAR = 10.0
@@ -58,11 +58,11 @@ def _entry(
     weights: Weights,
     ucl: float,
 ) -> ProofEntry:
-    expected = _scores(windows, reconstruct(architecture, weights, windows))
+    expected = window_scores(windows, reconstruct(architecture, weights, windows))
     scale = np.maximum(expected, ucl)
     near = expected <= NEAR * ucl
     errors = _relative(model.scores_scaled(np.ascontiguousarray(windows)), expected, scale)
-    rounded = _scores(windows, reconstruct(architecture, weights, windows, dtype=np.float32))
+    rounded = window_scores(windows, reconstruct(architecture, weights, windows, dtype=np.float32))
     return ProofEntry(
         windows=name,
         n=len(windows),
@@ -72,12 +72,6 @@ def _entry(
         near_maximum=float(errors[near].max(initial=0)),
         float32_maximum=float(_relative(rounded, expected, scale).max()),
     )
-
-
-def _scores(windows: NDArray[np.float32], reconstructions: NDArray[np.floating]) -> NDArray[np.float64]:
-    errors = np.abs(windows.astype(np.float64) - reconstructions)
-    scores: NDArray[np.float64] = errors.mean(axis=1).sum(axis=1)
-    return scores
 
 
 def _relative(

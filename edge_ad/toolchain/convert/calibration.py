@@ -17,7 +17,7 @@ from edge_ad.runtime.interpreter import ReconstructionModel
 from edge_ad.toolchain.architecture import Architecture, Weights
 from edge_ad.toolchain.convert.integer import integer_model, quantize_ranges
 from edge_ad.toolchain.convert.stress import synthetic_anomalies
-from edge_ad.toolchain.oracle import Trace, reconstruct
+from edge_ad.toolchain.oracle import Trace, reconstruct, window_scores
 
 Reconstruct = Callable[[NDArray[np.float32]], NDArray[np.floating]]
 
@@ -93,16 +93,11 @@ class _Search:
 
     def _alarm_levels(self, network: Reconstruct) -> NDArray[np.float64]:
         """Scores of the synthetic anomalies over the 99th percentile of normal ones, times 1.5, cut."""
-        limit = np.percentile(_scores(self._normal, network(self._normal)), 99) * 1.5
+        limit = np.percentile(window_scores(self._normal, network(self._normal)), 99) * 1.5
         levels: NDArray[np.float64] = np.minimum(
-            _scores(self._unlike, network(self._unlike)) / max(limit, 1e-9), _FULL_ALARM
+            window_scores(self._unlike, network(self._unlike)) / max(limit, 1e-9), _FULL_ALARM
         )
         return levels
-
-
-def _scores(windows: NDArray[np.float32], reconstructions: NDArray[np.floating]) -> NDArray[np.float64]:
-    scores: NDArray[np.float64] = np.abs(windows - reconstructions).mean(axis=1).sum(axis=1)
-    return scores
 
 
 def _key(headrooms: dict[str, float]) -> tuple[float, ...]:

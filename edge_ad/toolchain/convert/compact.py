@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edge_ad.toolchain.architecture import Architecture, Weights
+from edge_ad.toolchain.architecture import Architecture, Weights, lstm_layers
 from edge_ad.toolchain.convert.operators import GraphWriter
 
 
@@ -13,7 +13,7 @@ def compact_model(architecture: Architecture, weights: Weights, *, int8: bool) -
     option of the operator.
     """
     steps, activation = architecture.window_length, architecture.activation
-    layers = [weights[i : i + 3] for i in range(0, len(weights) - 2, 3)]
+    layers = lstm_layers(weights)
     graph = GraphWriter(int8_weights=int8)
     inputs = sequence = graph.activation(1, steps, architecture.n_channels)
     for kernels in layers[: len(architecture.encoder)]:

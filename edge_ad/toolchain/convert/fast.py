@@ -9,10 +9,12 @@ Equal to the Keras model with less work per window:
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_ad.toolchain.architecture import Architecture, Weights
+from edge_ad.toolchain.architecture import Architecture, Weights, lstm_layers
 from edge_ad.toolchain.convert.flatbuffer import Options
 from edge_ad.toolchain.convert.operators import GraphWriter
 
@@ -27,7 +29,7 @@ class _FastGraph:
 
     def __init__(self, architecture: Architecture, weights: Weights, *, int8: bool) -> None:
         self._architecture = architecture
-        self._layers = [weights[i : i + 3] for i in range(0, len(weights) - 2, 3)]
+        self._layers = lstm_layers(weights)
         self._dense = weights[-2:]
         self._graph = GraphWriter(int8_weights=int8)
 
@@ -57,25 +59,25 @@ class _FastGraph:
         outputs = graph.operator("RESHAPE", [flat, graph.constant(np.array(whole, np.int32))], whole)
         return graph.to_bytes(inputs, outputs)
 
-    def _project(self, inputs: int, layer: list[NDArray[np.float32]], rows: int) -> int:
+    def _project(self, inputs: int, layer: Sequence[NDArray[np.float32]], rows: int) -> int:
         """Gate sums `(rows, 4 * units)` from the input alone, bias included."""
         kernel, _, bias = layer
         weight = self._graph.unpacked_weight(np.ascontiguousarray(kernel.T))
         return self._graph.dense(inputs, weight, self._graph.constant(bias), (rows, len(bias)))
 
-    def _rows(self, stacked: int, layer: list[NDArray[np.float32]]) -> list[int]:
+    def _rows(self, stacked: int, layer: Sequence[NDArray[np.float32]]) -> list[int]:
         """The rows `(1, 4 * units)` of a projection, one per step."""
         graph, width = self._graph, len(layer[2])
         size = graph.constant(np.array([1, width], np.int32))
         begins = [graph.constant(np.array([t, 0], np.int32)) for t in range(self._architecture.window_length)]
         return [graph.operator("SLICE", [stacked, b, size], (1, width), Options("Slice")) for b in begins]
 
-    def _stack(self, hidden: list[int], layer: list[NDArray[np.float32]]) -> int:
+    def _stack(self, hidden: list[int], layer: Sequence[NDArray[np.float32]]) -> int:
         """Rows `(1, units)` as one `(steps, units)`."""
         shape = (len(hidden), layer[1].shape[0])
         return self._graph.operator("CONCATENATION", hidden, shape, Options("Concatenation", (("axis", 0),)))
 
-    def _lstm(self, projections: list[int], layer: list[NDArray[np.float32]]) -> list[int]:
+    def _lstm(self, projections: list[int], layer: Sequence[NDArray[np.float32]]) -> list[int]:
         """Hidden states `(1, units)` of all steps, from the input's part of the gate sums."""
         graph = self._graph
         _, recurrent, bias = layer

@@ -206,6 +206,12 @@ class _Writer:
         return end
 
 
+def quantize_matrix(values: NDArray[np.float32]) -> tuple[NDArray[np.int8], Quantization]:
+    """A weight matrix as int8, symmetric with one scale; -128 is not used, as the kernels demand."""
+    quantization = Quantization(float(np.float32(np.abs(values).max() / 127) or 1.0))
+    return np.maximum(quantize(values, quantization), -127), quantization
+
+
 def quantize(values: NDArray[np.floating], quantization: Quantization, dtype: str = "int8") -> NDArray[Any]:
     """Nearest stored numbers, ties to even, clipped to the type's range."""
     limits = np.iinfo(dtype)

@@ -13,13 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_ad.bundle.manifest import Quantization
-from edge_ad.toolchain.architecture import Architecture, Weights
+from edge_ad.toolchain.architecture import Architecture, Weights, lstm_layers
 from edge_ad.toolchain.convert.flatbuffer import (
     Graph,
     Operator,
     Options,
     Tensor,
-    quantize,
+    quantize_matrix,
     to_bytes,
 )
 from edge_ad.toolchain.convert.operators import fused
@@ -62,7 +62,7 @@ class _IntegerGraph:
 
     def __init__(self, architecture: Architecture, weights: Weights, ranges: Ranges) -> None:
         self._architecture = architecture
-        self._layers = [weights[i : i + 3] for i in range(0, len(weights) - 2, 3)]
+        self._layers = lstm_layers(weights)
         self._dense = weights[-2:]
         self._ranges = ranges
         self._graph = Graph()
@@ -155,8 +155,7 @@ class _IntegerGraph:
         to: Quantization,
     ) -> int:
         """`(rows, inputs) @ kernel + bias`."""
-        weights = Quantization(float(np.float32(np.abs(kernel).max() / 127)) or 1.0)
-        stored = np.maximum(quantize(kernel.T, weights), -127)
+        stored, weights = quantize_matrix(kernel.T)
         sums = Quantization(float(np.float32(scale.scale) * np.float32(weights.scale)))
         biases = np.clip(np.round(bias / sums.scale), -_LARGEST_INT32, _LARGEST_INT32).astype(np.int32)
         tensors = [

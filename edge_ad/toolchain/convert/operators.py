@@ -9,13 +9,12 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import NDArray
 
-from edge_ad.bundle.manifest import Quantization
 from edge_ad.toolchain.convert.flatbuffer import (
     Graph,
     Operator,
     Options,
     Tensor,
-    quantize,
+    quantize_matrix,
     to_bytes,
 )
 
@@ -60,8 +59,7 @@ class GraphWriter:
         """A weight matrix `(outputs, inputs)`."""
         if not self._int8_weights:
             return self.constant(values)
-        quantization = Quantization(float(np.float32(np.abs(values).max() / 127) or 1.0))
-        stored = np.maximum(quantize(values, quantization), -127)
+        stored, quantization = quantize_matrix(values)
         return self._tensor(Tensor(values.shape, "int8", stored.tobytes(), quantization))
 
     def unpacked_weight(self, values: NDArray[np.float32]) -> int:

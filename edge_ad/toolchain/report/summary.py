@@ -80,10 +80,11 @@ def summarize(workspace: Workspace, plan: BuildPlan) -> Summary:
     rows: list[Row] = []
     asset_rows: list[AssetRow] = []
     n_unknown = n_unlabelled = 0
+    made = Records(workspace, plan)
     counts = Confusion()
     for model in plan.settings.models:
         for precision in plan.settings.precisions:
-            records = {a.name: Records(workspace, plan).evaluation(a, model, precision) for a in plan.assets}
+            records = {a.name: made.evaluation(a, model, precision) for a in plan.assets}
             n_unlabelled = sum(record.leaderboard is None for record in records.values())
             n_unknown = sum(record.n_unknown for record in records.values())
             for rule in RULES:
