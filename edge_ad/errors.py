@@ -60,11 +60,31 @@ class BundleTooLargeError(BundleError):
 
 
 class BundleArchiveError(BundleError):
-    """Not a zip archive, truncated, or with members a bundle may not have."""
+    """Not a zip archive, truncated, or not in the one form that a bundle's archive has."""
+
+
+class BundleMemberError(BundleError):
+    """A member that a bundle may not have: a bad name or path, a link, a duplicate, one not listed."""
 
 
 class BundleDigestError(BundleError):
-    """A member's size or SHA-256 differs from what the manifest states."""
+    """A member's size or SHA-256, or the bundle's id, differs from what the manifest states."""
+
+
+class BundleUnsignedError(BundleError):
+    """A signature is required here, and the bundle has none."""
+
+
+class BundleSignatureError(BundleError):
+    """The signature is damaged, or was not made over this manifest."""
+
+
+class BundleUntrustedKeyError(BundleError):
+    """Signed with a key that is not trusted here."""
+
+
+class BundleRevokedKeyError(BundleError):
+    """Signed with a key that was revoked here."""
 
 
 class BundleVersionError(BundleError):
@@ -79,8 +99,38 @@ class BundleMismatchError(BundleError):
     """The parts of a bundle contradict each other, for example scaler length and model input."""
 
 
+class BundleModelStructureError(BundleError):
+    """A `.tflite` member that is no well-formed model: offsets, sizes or indices that lead outside of it."""
+
+
+class BundleOperatorError(BundleError):
+    """A model with an operator that bundles may not hold, a custom one among them."""
+
+
 class BundleModelError(BundleError):
-    """The interpreter refuses a model of the bundle."""
+    """The interpreter refuses a model of the bundle, or dies of it."""
+
+
+class BundleGoldenError(BundleError):
+    """A model does not score the golden windows as it did where the bundle was built."""
+
+
+class BundleDowngradeError(BundleError):
+    """An older build than one that this machine has had from the same key."""
+
+
+class KeyFileError(EdgeAdError):
+    """A key file that cannot be read, is none, or does not open with the given passphrase."""
+
+    exit_code = 2
+
+
+class StoreError(EdgeAdError):
+    """The device's store of bundles cannot be used, or cannot do what was asked."""
+
+
+class StoreBusyError(StoreError):
+    """Another process is changing the store."""
 
 
 class GateFailedError(EdgeAdError):

@@ -1,4 +1,4 @@
-"""`edge-ad inspect` and `edge-ad verify`: what a bundle holds, and whether it works here."""
+"""`edge-ad inspect`: what a bundle holds."""
 
 from __future__ import annotations
 
@@ -50,28 +50,3 @@ def inspect(bundle: Path, as_json: bool) -> None:
             click.echo(f"    {quality.rule} rule, {quality.n_rows} rows: {figures or 'not defined'}")
     for key in manifest.unknown_keys:
         click.echo(f"ignored, from a newer edge_ad: {key}", err=True)
-
-
-@click.command()
-@click.argument("bundle", type=PATH)
-def verify(bundle: Path) -> None:
-    """Check BUNDLE and replay its golden windows on this machine; exit 3 where scores differ."""
-    from edge_ad.bundle.bundle import read
-    from edge_ad.errors import BundleMismatchError
-    from edge_ad.runtime.interpreter import interpreter_version
-    from edge_ad.runtime.selftest import self_test
-
-    loaded = read(bundle)
-    results = [self_test(loaded, variant.name) for variant in loaded.manifest.variants]
-    for result in results:
-        click.echo(
-            f"{result.variant}: {'ok' if result.passed else 'FAILED'}, {result.windows} windows, largest "
-            f"relative error {result.error:.2g} (window {result.worst_window}), "
-            f"tolerance {result.tolerance:g}"
-        )
-    failed = [result.variant for result in results if not result.passed]
-    if failed:
-        raise BundleMismatchError(
-            f"{bundle}: {', '.join(failed)} does not score here as it did where it was built "
-            f"({interpreter_version()})"
-        )

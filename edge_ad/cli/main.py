@@ -26,7 +26,7 @@ _COMMANDS = {
     "run": "run:run",
     "bench": "bench:bench",
     "inspect": "inspect:inspect",
-    "verify": "inspect:verify",
+    "verify": "verify:verify",
 }
 
 
