@@ -19,6 +19,27 @@ def make_folder(path: Path) -> Path:
     return path
 
 
+def sync_folder(path: Path) -> None:
+    """See to it that what was created, renamed or removed in a folder outlives a power cut."""
+    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def make_durable_folder(path: Path) -> Path:
+    """As `make_folder`, and each new folder's name is on disk when this returns. Raises OutputError."""
+    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
+    make_folder(path)
+    try:
+        for folder in missing:
+            sync_folder(folder.parent)
+    except OSError as error:
+        raise OutputError(f"cannot create folder {path}: {error.strerror}") from error
+    return path
+
+
 def write_atomic(path: Path, content: bytes) -> None:
     """Write a whole file or nothing: a temporary file beside it, synced, then renamed over it.
 
@@ -37,11 +58,7 @@ def write_atomic(path: Path, content: bytes) -> None:
         os.chmod(temporary, 0o666 & ~umask)
         os.replace(temporary, path)
         temporary = None
-        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        sync_folder(path.parent)
     except OSError as error:
         raise OutputError(f"cannot write {path}: {error.strerror}") from error
     finally:

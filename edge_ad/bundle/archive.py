@@ -5,16 +5,17 @@ from __future__ import annotations
 import hashlib
 import io
 import re
+import stat
 import struct
 import zipfile
 import zlib
 from collections.abc import Mapping
 
-from edge_ad.errors import BundleArchiveError, BundleTooLargeError
+from edge_ad.errors import BundleArchiveError, BundleError, BundleMemberError, BundleTooLargeError
 
 MANIFEST = "manifest.json"
 SIGNATURE = "manifest.json.minisig"
-"""Reserved for a signature over the manifest; readers of schema 1.0 allow it and do not check it."""
+"""The signature over the manifest's bytes, and through its digests over everything; not in every bundle."""
 
 MAX_ARCHIVE_BYTES = 64 * 2**20
 MAX_MANIFEST_BYTES = 4 * 2**20
@@ -51,7 +52,8 @@ def deserialize(data: bytes) -> dict[str, bytes]:
     """The members of an archive, in order; the manifest is the first.
 
     Accepts exactly the bytes that `serialize` writes for these members: no compression, links,
-    folders, comments, gaps or trailing bytes. Raises BundleTooLargeError, BundleArchiveError.
+    folders, comments, gaps or trailing bytes. Raises BundleTooLargeError, BundleMemberError,
+    BundleArchiveError.
     """
     if len(data) > MAX_ARCHIVE_BYTES:
         raise BundleTooLargeError(f"the bundle has more than {MAX_ARCHIVE_BYTES} bytes")
@@ -60,7 +62,7 @@ def deserialize(data: bytes) -> dict[str, bytes]:
             entries = archive.infolist()
             _check_entries(entries)
             members = {entry.filename: archive.read(entry) for entry in entries}
-    except BundleArchiveError:
+    except BundleError:
         raise
     # zipfile reports damage in many ways, struct.error and NotImplementedError among them.
     except (zipfile.BadZipFile, ValueError, EOFError, OSError, RuntimeError, struct.error) as error:
@@ -75,20 +77,29 @@ def deserialize(data: bytes) -> dict[str, bytes]:
 
 
 def _check_entries(entries: list[zipfile.ZipInfo]) -> None:
+    """Everything the directory says, before any member is read."""
     if len(entries) > MAX_MEMBERS:
         raise BundleTooLargeError(f"the bundle has more than {MAX_MEMBERS} members")
-    names = [entry.filename for entry in entries]
+    names = [entry.orig_filename for entry in entries]  # zipfile cuts `filename` at a zero byte
     if not names or names[0] != MANIFEST:
         raise BundleArchiveError(f"the first member of a bundle is {MANIFEST}; this is another zip")
-    if len(set(names)) != len(names):
-        raise BundleArchiveError("the archive names a member twice")
-    for entry in entries:
-        if not _NAME.fullmatch(entry.filename):
-            raise BundleArchiveError(f"{entry.filename!r} is not a name that a bundle may hold")
-        if entry.compress_type != zipfile.ZIP_STORED or entry.compress_size != entry.file_size:
-            raise BundleArchiveError(f"{entry.filename}: members of a bundle are stored as they are")
+    if SIGNATURE in names[2:]:
+        raise BundleMemberError(f"{SIGNATURE} must stand right after {MANIFEST}")
     if entries[0].file_size > MAX_MANIFEST_BYTES:
         raise BundleTooLargeError(f"the manifest has more than {MAX_MANIFEST_BYTES} bytes")
+    # What they claim to unpack to, too: a zip bomb is small in the file.
+    if sum(entry.file_size for entry in entries) > MAX_ARCHIVE_BYTES:
+        raise BundleTooLargeError(f"the members have more than {MAX_ARCHIVE_BYTES} bytes in all")
+    for name, entry in zip(names, entries, strict=True):
+        if not _NAME.fullmatch(name):
+            raise BundleMemberError(f"{name!r} is not a name that a bundle may hold")
+        kind = stat.S_IFMT(entry.external_attr >> 16)
+        if kind not in (0, stat.S_IFREG):
+            raise BundleMemberError(f"{name} is a link or a device; a bundle holds plain files")
+        if entry.compress_type != zipfile.ZIP_STORED or entry.compress_size != entry.file_size:
+            raise BundleArchiveError(f"{name}: members of a bundle are stored as they are")
+    if len(set(names)) != len(names):
+        raise BundleMemberError("the archive names a member twice")
 
 
 def sha256(content: bytes) -> str:

@@ -20,19 +20,31 @@ from edge_ad.bundle.archive import (
     serialize,
     sha256,
 )
-from edge_ad.bundle.codec import canonical_json, parse_json
-from edge_ad.bundle.manifest import Manifest, MemberEntry, from_json, to_json
+from edge_ad.bundle.codec import canonical_json
+from edge_ad.bundle.manifest import (
+    Manifest,
+    MemberEntry,
+    VariantEntry,
+    decode_manifest,
+    decode_members,
+    parse_manifest,
+    to_json,
+)
+from edge_ad.bundle.tflite import check_model
+from edge_ad.bundle.trust import SignatureStatus, TrustPolicy
 from edge_ad.errors import (
     BundleArchiveError,
     BundleDigestError,
     BundleError,
     BundleManifestError,
+    BundleMemberError,
     BundleMismatchError,
     BundleTooLargeError,
     BundleVersionError,
 )
 
 _NPY_HEADER_BYTES = 128
+_ANYONE = TrustPolicy()
 
 
 @dataclass(frozen=True)
@@ -41,6 +53,7 @@ class Bundle:
 
     manifest: Manifest
     members: Mapping[str, bytes]
+    signature: SignatureStatus = SignatureStatus()
 
     def model(self, variant: str | None = None) -> bytes:
         """The `.tflite` bytes of a variant (the default one for None)."""
@@ -64,39 +77,55 @@ def pack(manifest: Manifest, members: Mapping[str, bytes]) -> bytes:
     return data
 
 
-def read(path: Path) -> Bundle:
+def read(path: Path, trust: TrustPolicy = _ANYONE) -> Bundle:
     """Read and verify a bundle file. Raises a subclass of BundleError naming the file."""
+    data = read_bytes(path)
     try:
-        with path.open("rb") as file:
-            data = file.read(MAX_ARCHIVE_BYTES + 1)
-    except OSError as error:
-        raise BundleArchiveError(f"cannot read {path}: {error.strerror}") from error
-    try:
-        return unpack(data)
+        return unpack(data, trust)
     except BundleError as error:
         raise type(error)(f"{path}: {error}") from error
 
 
-def unpack(data: bytes) -> Bundle:
-    """Verify a bundle's bytes: size, names, digests, then schema, then that its parts agree."""
+def read_bytes(path: Path) -> bytes:
+    """A bundle file's bytes, one more than the cap at most. Raises BundleArchiveError."""
+    try:
+        with path.open("rb") as file:
+            return file.read(MAX_ARCHIVE_BYTES + 1)
+    except OSError as error:
+        raise BundleArchiveError(f"cannot read {path}: {error.strerror}") from error
+
+
+def unpack(data: bytes, trust: TrustPolicy = _ANYONE) -> Bundle:
+    """Verify a bundle's bytes, in the order of SPEC.md; nothing is used before it is verified."""
     if len(data) > MAX_ARCHIVE_BYTES:
-        raise BundleTooLargeError(f"more than {MAX_ARCHIVE_BYTES} bytes")
+        raise BundleTooLargeError(f"the bundle has more than {MAX_ARCHIVE_BYTES} bytes")
     members = deserialize(data)
     text = members.pop(MANIFEST)
-    if SIGNATURE in members and next(iter(members)) != SIGNATURE:
-        raise BundleArchiveError(f"{SIGNATURE} must stand right after {MANIFEST}")
-    members.pop(SIGNATURE, None)
-    manifest = from_json(text)
-    _check_id(text)
-    _check_digests(manifest, members)
+    signature = members.pop(SIGNATURE, None)
+    plain = parse_manifest(text)
+    _check_digests(decode_members(plain), members)
+    _check_id(text, plain)
+    status = trust.check(text, signature)
+    manifest = decode_manifest(plain)
     _check_version(manifest)
     _check_consistency(manifest, members)
-    return Bundle(manifest, members)
+    return Bundle(manifest, members, status)
 
 
-def _check_id(text: bytes) -> None:
+def _check_digests(entries: tuple[MemberEntry, ...], members: Mapping[str, bytes]) -> None:
+    named = [entry.name for entry in entries]
+    if named != list(members):
+        raise BundleMemberError(
+            f"the archive holds {', '.join(members) or 'nothing'}, the manifest names {', '.join(named)}"
+        )
+    for entry in entries:
+        content = members[entry.name]
+        if len(content) != entry.size or sha256(content) != entry.sha256:
+            raise BundleDigestError(f"{entry.name} is not what the manifest says: copy it again")
+
+
+def _check_id(text: bytes, plain: dict[str, object]) -> None:
     """Check form and id of the manifest's very bytes, keys of a newer schema included."""
-    plain = dict(parse_json(text))  # type: ignore[call-overload]  # from_json has seen to that
     try:
         canonical = canonical_json(plain)
         bare = canonical_json(plain | {"bundle_id": ""})
@@ -104,20 +133,8 @@ def _check_id(text: bytes) -> None:
         raise BundleManifestError(f"manifest.json holds a character that is none: {error}") from error
     if canonical != text:
         raise BundleManifestError("manifest.json is not in canonical form")
-    if sha256(bare) != plain["bundle_id"]:
+    if sha256(bare) != plain.get("bundle_id"):
         raise BundleDigestError("bundle_id does not fit the manifest: it was changed after packing")
-
-
-def _check_digests(manifest: Manifest, members: Mapping[str, bytes]) -> None:
-    named = [entry.name for entry in manifest.members]
-    if named != list(members):
-        raise BundleArchiveError(
-            f"the archive holds {', '.join(members) or 'nothing'}, the manifest names {', '.join(named)}"
-        )
-    for entry in manifest.members:
-        content = members[entry.name]
-        if len(content) != entry.size or sha256(content) != entry.sha256:
-            raise BundleDigestError(f"{entry.name} is not what the manifest says: copy it again")
 
 
 def _check_version(manifest: Manifest) -> None:
@@ -167,7 +184,34 @@ def _check_consistency(manifest: Manifest, members: Mapping[str, bytes]) -> None
             len(variant.golden_scores) == len(windows),
             f"{variant.name}: one golden score per golden window",
         )
+        _check_model(variant, members[variant.file], (manifest.window_length, n_channels))
     manifest.variant()  # the default one exists
+    if manifest.card_file:
+        check(manifest.card_file in members, f"{manifest.card_file} is missing")
+        check(_is_text(members[manifest.card_file]), f"{manifest.card_file} is not UTF-8 text")
+
+
+def _check_model(variant: VariantEntry, content: bytes, shape: tuple[int, int]) -> None:
+    try:
+        check_model(
+            content,
+            shape=shape,
+            input_dtype=variant.input_dtype,
+            output_dtype=variant.output_dtype,
+            stateful=variant.stateful,
+            input_quantization=variant.input_quantization,
+            output_quantization=variant.output_quantization,
+        )
+    except BundleError as error:
+        raise type(error)(f"{variant.file}: {error}") from error
+
+
+def _is_text(content: bytes) -> bool:
+    try:
+        content.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _read_windows(content: bytes, manifest: Manifest) -> NDArray[np.float32]:

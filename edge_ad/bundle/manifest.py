@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
@@ -12,7 +13,7 @@ from edge_ad.detect.scaler import ScalerKind
 from edge_ad.detect.score import ScoreKind
 from edge_ad.errors import BundleManifestError, BundleVersionError
 
-SCHEMA_VERSION = "1.0"
+SCHEMA_VERSION = "1.1"
 """Major.minor of the manifest's schema. A reader refuses another major; see SPEC.md."""
 
 Precision = Literal["float32", "int8", "int8-full"]
@@ -300,6 +301,8 @@ class Manifest:
     golden_file: str
     members: tuple[MemberEntry, ...]
     provenance: Provenance
+    card_file: str = ""
+    """Archive member with the model card as Markdown; empty where there is none. Since schema 1.1."""
     unknown_keys: tuple[str, ...] = field(default=(), compare=False)
     """Keys of a newer minor schema that this reader ignored; never written."""
 
@@ -325,21 +328,49 @@ def from_json(text: bytes) -> Manifest:
 
     Raises BundleVersionError for another major schema, BundleManifestError for all other faults.
     """
-    unknown: list[str] = []
+    return decode_manifest(parse_manifest(text))
+
+
+def parse_manifest(text: bytes) -> dict[str, object]:
+    """The manifest as plain JSON of a schema that is known here. Raises as `from_json`."""
     try:
         plain = parse_json(text)
         if not isinstance(plain, dict):
             raise DecodeError("the top level must be an object with keys")
-        newer_minor = _check_schema(plain.get("schema"))
-        plain.pop("unknown_keys", None)
-        manifest = decode(Manifest, plain, unknown.append if newer_minor else None)
+        _is_newer(plain.get("schema"))
+        return plain
+    except DecodeError as error:
+        raise BundleManifestError(f"manifest.json: {error}") from error
+
+
+def decode_members(plain: Mapping[str, object]) -> tuple[MemberEntry, ...]:
+    """What the manifest says of the other members, before the rest of it is looked at.
+
+    Raises BundleManifestError.
+    """
+    try:
+        listed = plain.get("members")
+        if not isinstance(listed, list):
+            raise DecodeError("members must be a list")
+        return tuple(decode(MemberEntry, entry, lambda key: None) for entry in listed)
+    except DecodeError as error:
+        raise BundleManifestError(f"manifest.json: members: {error}") from error
+
+
+def decode_manifest(plain: Mapping[str, object]) -> Manifest:
+    """The manifest of its plain JSON. Raises as `from_json`."""
+    unknown: list[str] = []
+    known = {key: value for key, value in plain.items() if key != "unknown_keys"}
+    try:
+        newer = _is_newer(plain.get("schema"))
+        manifest = decode(Manifest, known, unknown.append if newer else None)
     except DecodeError as error:
         raise BundleManifestError(f"manifest.json: {error}") from error
     object.__setattr__(manifest, "unknown_keys", tuple(unknown))
     return manifest
 
 
-def _check_schema(schema: object) -> bool:
+def _is_newer(schema: object) -> bool:
     """Whether the manifest's minor version is newer than this reader's."""
     if not isinstance(schema, str) or not re.fullmatch(r"[0-9]{1,4}\.[0-9]{1,4}", schema):
         raise DecodeError(f"schema must be a version like {SCHEMA_VERSION!r}, not {schema!r}")

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import click
 
-from edge_ad.cli.options import PATH
+from edge_ad.cli.options import PATH, bundle_argument, store_option
 
 _PACKAGES = ("edge-ad", "numpy", "ai-edge-litert", "tflite-runtime", "tensorflow", "keras")
 
 
 @click.command()
-@click.argument("bundle", type=PATH)
+@bundle_argument
 @click.option("--variant", "variants", multiple=True, help="May be repeated.  [default: all]")
 @click.option("--windows", type=click.IntRange(500), default=2000, show_default=True, help="Counted windows.")
 @click.option("--warmup", type=click.IntRange(0), default=200, show_default=True, help="Uncounted windows.")
@@ -26,8 +26,9 @@ _PACKAGES = ("edge-ad", "numpy", "ai-edge-litert", "tflite-runtime", "tensorflow
 @click.option("--keras-windows", type=click.IntRange(1), default=50, show_default=True)
 @click.option("-o", "--output", type=PATH, help="Write raw values and machine facts there as JSON.")
 @click.option("--json", "as_json", is_flag=True, help="Print that JSON instead of the table.")
+@store_option
 def bench(
-    bundle: Path,
+    bundle: str,
     variants: tuple[str, ...],
     windows: int,
     warmup: int,
@@ -36,20 +37,21 @@ def bench(
     keras_windows: int,
     output: Path | None,
     as_json: bool,
+    store: Path | None,
 ) -> None:
     """Time the variants of BUNDLE: bare invoke, every stage, and the way from sample to decision."""
     from edge_ad.bench.machine import machine_facts
     from edge_ad.bench.results import BenchmarkFile
-    from edge_ad.bundle.bundle import read
     from edge_ad.bundle.codec import encode
     from edge_ad.errors import OutputError
     from edge_ad.files import write_atomic
     from edge_ad.runtime.benchmark import benchmark_variant
     from edge_ad.runtime.interpreter import interpreter_version
+    from edge_ad.runtime.store.open import find_bundle
 
     if output is not None and not output.parent.is_dir():
         raise OutputError(f"cannot write {output}: there is no folder {output.parent}")
-    loaded = read(bundle)
+    loaded = find_bundle(bundle, store).bundle
     manifest = loaded.manifest
     before = machine_facts()
     measurements = []

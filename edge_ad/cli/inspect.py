@@ -3,50 +3,129 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from edge_ad.cli.options import PATH
 
+if TYPE_CHECKING:
+    from edge_ad.bundle.bundle import Bundle
+    from edge_ad.bundle.manifest import Manifest, VariantEntry
+
 
 @click.command()
 @click.argument("bundle", type=PATH)
 @click.option("--json", "as_json", is_flag=True, help="Print the manifest.")
-def inspect(bundle: Path, as_json: bool) -> None:
+@click.option("--card", is_flag=True, help="Print the model card, which is Markdown.")
+def inspect(bundle: Path, as_json: bool, card: bool) -> None:
     """Show what BUNDLE holds, after checking its digests."""
     from edge_ad.bundle.bundle import read
     from edge_ad.bundle.manifest import to_json
+    from edge_ad.errors import ConfigurationError
+    from edge_ad.text import printable, printable_json
 
+    if as_json and card:
+        raise ConfigurationError("give either --json or --card, not both")
     loaded = read(bundle)
     manifest = loaded.manifest
     if as_json:
-        click.echo(to_json(manifest).decode())
-        return
-    click.echo(
-        f"asset {manifest.asset}, model version {manifest.model_version}, build {manifest.build_number}"
+        click.echo(printable_json(to_json(manifest).decode()))
+    elif card:
+        if not manifest.card_file:
+            raise ConfigurationError(
+                f"{bundle} holds no model card: its schema is {manifest.schema}, cards came with 1.1; "
+                "build it anew for one"
+            )
+        text = loaded.members[manifest.card_file].decode()
+        click.echo("\n".join(map(printable, text.split("\n"))), nl=False)
+    else:
+        click.echo("\n\n".join((_identity(manifest), _channels(manifest), _variants(loaded))))
+    for key in manifest.unknown_keys:
+        click.echo(f"ignored, from a newer edge_ad: {printable(key)}", err=True)
+
+
+def _identity(manifest: Manifest) -> str:
+    from edge_ad.text import printable
+
+    rows = (
+        ("asset", manifest.asset),
+        ("version", f"{manifest.model_version}, build {manifest.build_number}"),
+        ("bundle id", manifest.bundle_id),
+        ("needs", f"edge_ad {manifest.minimum_runtime} or newer (schema {manifest.schema})"),
+        (
+            "parity gate",
+            "UNCHECKED: packed although the gate failed or did not run" if manifest.unchecked else "passed",
+        ),
+        (
+            "window",
+            f"{manifest.window_length} samples x {len(manifest.channels)} channels, a sample each "
+            f"{manifest.sample_period_s:g} s; a gap above {manifest.largest_gap_s:g} s ends it",
+        ),
+        ("alarm", f"after {manifest.alarm_rule.k} exceedances in a row"),
+        (
+            "learned from",
+            f"{manifest.provenance.train_rows} rows of the recording with SHA-256 "
+            f"{manifest.provenance.data_sha256}",
+        ),
+        ("model card", "edge-ad inspect --card" if manifest.card_file else "none"),
     )
-    click.echo(f"id {manifest.bundle_id}")
-    click.echo(
-        f"window {manifest.window_length} x {len(manifest.channels)} channels, one sample each "
-        f"{manifest.sample_period_s:g} s, largest gap {manifest.largest_gap_s:g} s, "
-        f"alarm after {manifest.alarm_rule.k} exceedances in a row"
-    )
-    if manifest.unchecked:
-        click.echo("UNCHECKED: packed although the parity gate failed or did not run")
-    for channel, offset, scale in zip(
-        manifest.channels, manifest.scaler.offset, manifest.scaler.scale, strict=True
-    ):
-        click.echo(f"  {channel.name:<24}{channel.unit:<8} offset {offset:<12.6g} scale {scale:.6g}")
+    return "\n".join(f"{name:<14}{printable(value)}" for name, value in rows)
+
+
+def _channels(manifest: Manifest) -> str:
+    from edge_ad.text import align, printable
+
+    def end(value: float | None) -> str:
+        return "-" if value is None else f"{value:g}"
+
+    scaler = manifest.scaler
+    rows = [("channel", "unit", "lowest", "highest", "offset", "scale")]
+    rows += [
+        (
+            *(printable(channel.name), printable(channel.unit), end(channel.low), end(channel.high)),
+            *(f"{offset:.6g}", f"{scale:.6g}"),
+        )
+        for channel, offset, scale in zip(manifest.channels, scaler.offset, scaler.scale, strict=True)
+    ]
+    return align(rows, left=2)
+
+
+def _variants(loaded: Bundle) -> str:
+    """A line per variant and rule, then what must be known beside an F1."""
+    from edge_ad.text import align, number, percent, printable
+
+    manifest = loaded.manifest
+    rows: list[tuple[str, ...]] = [
+        ("variant", "precision", "parity", "rule", "size KB", "UCL", "F1", "FAR %", "MAR %")
+    ]
     for variant in manifest.variants:
         default = " (default)" if variant.name == manifest.default_variant else ""
-        size = len(loaded.members[variant.file])
-        click.echo(f"  {variant.name}{default}: {size / 1000:.1f} KB, UCL {variant.limit.ucl:.6g}")
-        for quality in variant.evaluation:
-            figures = ", ".join(
-                f"{name} {value:.3f}"
-                for name, value in (("F1", quality.f1), ("FAR", quality.far), ("MAR", quality.mar))
-                if value is not None
-            )
-            click.echo(f"    {quality.rule} rule, {quality.n_rows} rows: {figures or 'not defined'}")
-    for key in manifest.unknown_keys:
-        click.echo(f"ignored, from a newer edge_ad: {key}", err=True)
+        size = f"{len(loaded.members[variant.file]) / 1000:.1f}"
+        cells = [printable(variant.name) + default, variant.precision, _parity(variant)]
+        figures: list[tuple[str, ...]] = [
+            (m.rule, number(m.f1, 3), percent(m.far), percent(m.mar)) for m in variant.evaluation
+        ]
+        for rule, f1, far, mar in figures or [("-",) * 4]:
+            rows.append((*cells, rule, size, f"{variant.limit.ucl:.6g}", f1, far, mar))
+    return f"{align(rows, left=4)}\n\n{_caveat(manifest)}"
+
+
+def _parity(variant: VariantEntry) -> str:
+    failed = sum(not check.passed for check in variant.parity)
+    if not variant.parity:
+        return "not judged"
+    return f"FAILED {failed} of {len(variant.parity)}" if failed else "passed"
+
+
+def _caveat(manifest: Manifest) -> str:
+    n_rows = max((m.n_rows for v in manifest.variants for m in v.evaluation), default=None)
+    if n_rows is None:
+        return "The recording has no labels, so there is no F1, FAR or MAR."
+    more = (
+        "; the model card has the rest, such as what an always-on alarm scores" if manifest.card_file else ""
+    )
+    return (
+        f"F1 is over {n_rows} rows of one recording, never point-adjusted. The leaderboard rule looks ahead "
+        f"by {manifest.window_length - 2} samples, a device decides by the streaming rule{more}."
+    )

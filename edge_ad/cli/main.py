@@ -26,7 +26,12 @@ _COMMANDS = {
     "run": "run:run",
     "bench": "bench:bench",
     "inspect": "inspect:inspect",
+    "diff": "diff:diff",
     "verify": "verify:verify",
+    "keys": "keys:keys",
+    "sign": "keys:sign",
+    "store": "store:store",
+    "recalibrate": "recalibrate:recalibrate",
 }
 
 
@@ -63,7 +68,8 @@ def _name_variables(command: click.Command, prefix: str) -> None:
     for parameter in command.params:
         if isinstance(parameter, click.Option):
             name = max(parameter.opts, key=len).lstrip("-")
-            parameter.envvar = f"{prefix}_{name.replace('-', '_').upper()}"
+            own = f"{prefix}_{name.replace('-', '_').upper()}"
+            parameter.envvar = [own, "EDGE_AD_STORE"] if name == "store" else own
     if isinstance(command, click.Group):
         for name, subcommand in command.commands.items():
             _name_variables(subcommand, f"{prefix}_{name.upper()}")

@@ -14,6 +14,21 @@ F = TypeVar("F", bound=Callable[..., Any])
 PATH = click.Path(path_type=Path)
 
 
+def bundle_argument(function: F) -> F:
+    """A bundle: a file, or `@ASSET` for the active one of the machine's store."""
+    return click.argument("bundle")(function)
+
+
+def store_option(function: F) -> F:
+    """Where this machine's store is."""
+    return click.option(
+        "--store",
+        type=PATH,
+        help="Folder of this machine's bundles and trusted keys.  "
+        "[default: EDGE_AD_STORE, or /var/lib/edge-ad, without it ~/.local/share/edge-ad]",
+    )(function)
+
+
 def data_options(function: F) -> F:
     """How recordings are described: `--preset` or `--format`."""
     for option in (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import sys
@@ -12,14 +13,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edge_ad.cli.options import PATH
+from edge_ad.cli.options import PATH, bundle_argument, store_option
 
 if TYPE_CHECKING:
+    from edge_ad.bundle.manifest import CsvFormat
+    from edge_ad.runtime.store.service import Service
     from edge_ad.runtime.stream import RunSummary
 
 
 @click.command()
-@click.argument("bundle", type=PATH)
+@bundle_argument
 @click.argument("input_", metavar="INPUT")
 @click.option("--variant", help="Converted form to run.  [default: the bundle's]")
 @click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="Of the interpreter.")
@@ -33,8 +36,16 @@ if TYPE_CHECKING:
     help="How the run ends on stderr.",
 )
 @click.option("--summary-file", type=PATH, help="Write the summary there as JSON as well.")
+@click.option(
+    "--trial",
+    type=click.FloatRange(0),
+    default=180.0,
+    show_default=True,
+    help="Seconds after which a newly activated @ASSET counts as proven.",
+)
+@store_option
 def run(
-    bundle: Path,
+    bundle: str,
     input_: str,
     variant: str | None,
     threads: int,
@@ -42,45 +53,39 @@ def run(
     time_column: str | None,
     summary: str,
     summary_file: Path | None,
+    trial: float,
+    store: Path | None,
 ) -> None:
     """Decide on every sample of INPUT (a CSV file, or - for standard input).
+
+    BUNDLE is a file, or @ASSET for what the store of this machine has active for an asset.
 
     Writes one line of JSON per sample, from the first full window on. A garbled line does not end
     the run: its state is "unknown", with the reason.
     """
-    import dataclasses
-
-    from edge_ad.bundle.bundle import read
     from edge_ad.bundle.codec import encode
-    from edge_ad.errors import ConfigurationError, DataError, Terminated
+    from edge_ad.errors import ConfigurationError, DataError
     from edge_ad.files import write_atomic
-    from edge_ad.runtime.detector import Detector
-    from edge_ad.runtime.sinks.ndjson import NdjsonSink
-    from edge_ad.runtime.sources.csv_lines import CsvLines
-    from edge_ad.runtime.stream import run_stream
+    from edge_ad.runtime.store.service import Service
 
-    loaded = read(bundle)
-    manifest = loaded.manifest
-    detector = Detector.load(loaded, variant, num_threads=threads)
-    try:
-        layout = dataclasses.replace(
-            manifest.input,
-            separator=separator or manifest.input.separator,
-            time_column=time_column or manifest.input.time_column,
-        )
-    except ValueError as error:
-        raise ConfigurationError(str(error)) from error
-    columns = [channel.name for channel in manifest.channels]
-    with ExitStack() as stack:
-        lines, name = _open(input_, stack)
+    def say(notice: str) -> None:
+        click.echo(f"edge-ad: {notice}", err=True)
+
+    with ExitStack() as stack, Service.start(bundle, store, say, trial) as service:
+        manifest = service.bundle.manifest
+        manifest.variant(variant)  # a slip of the user's is no fault of a bundle on trial
         try:
-            samples = CsvLines(lines, layout, columns, name=name, strict=False)
-        except Terminated:
-            return  # a service that is stopped before its first line
-        # A file is read at full speed; of a live stream every decision is to be seen at once.
-        sink = NdjsonSink(sys.stdout, columns, flush_each=input_ == "-" or sys.stdout.isatty())
-        result = run_stream(samples, detector, sink.write)
-        sink.flush()
+            layout = dataclasses.replace(
+                manifest.input,
+                separator=separator or manifest.input.separator,
+                time_column=time_column or manifest.input.time_column,
+            )
+        except ValueError as error:
+            raise ConfigurationError(str(error)) from error
+        lines, name = _open(input_, stack)
+        result = _decide(service, lines, layout, name, variant, threads, live=input_ == "-")
+    if result is None:
+        return
     if summary_file is not None:
         write_atomic(summary_file, json.dumps(encode(result), indent=1).encode() + b"\n")
     if summary == "json":
@@ -94,6 +99,36 @@ def run(
             f"{name} has {result.samples} samples, fewer than the window of {manifest.window_length}: there "
             "is nothing to decide on"
         )
+
+
+def _decide(
+    service: Service,
+    lines: Iterable[str],
+    layout: CsvFormat,
+    name: str,
+    variant: str | None,
+    threads: int,
+    *,
+    live: bool,
+) -> RunSummary | None:
+    """The stream from its first line to its end; None where it was stopped before the first."""
+    from edge_ad.errors import Terminated
+    from edge_ad.runtime.detector import Detector
+    from edge_ad.runtime.sinks.ndjson import NdjsonSink
+    from edge_ad.runtime.sources.csv_lines import CsvLines
+    from edge_ad.runtime.stream import run_stream
+
+    detector = Detector.load(service.bundle, variant, num_threads=threads)
+    columns = [channel.name for channel in service.bundle.manifest.channels]
+    try:
+        samples = CsvLines(lines, layout, columns, name=name, strict=False)
+    except Terminated:
+        return None
+    # A file is read at full speed; of a live stream every decision is to be seen at once.
+    sink = NdjsonSink(sys.stdout, columns, flush_each=live or sys.stdout.isatty())
+    result = run_stream(samples, detector, service.watched(sink.write))
+    sink.flush()
+    return result
 
 
 def _open(input_: str, stack: ExitStack) -> tuple[Iterable[str], str]:

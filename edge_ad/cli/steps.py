@@ -61,26 +61,46 @@ def report_build(workspace: Workspace, plan: BuildPlan, as_json: bool) -> None:
 
 
 def explain_models(path: Path, as_json: bool) -> None:
-    """Explain a model file, or the forms of a build's first asset."""
-    from edge_ad.bundle.codec import encode
-    from edge_ad.toolchain.convert.explain import explain_file
-    from edge_ad.toolchain.report.explanation import explanation_text
-    from edge_ad.toolchain.workspace import Workspace, variant_name
+    """Explain a model file, or the forms of a build's first asset.
 
-    files = [path]
-    if path.is_dir():
-        workspace = Workspace(path)
-        plan = workspace.load_plan()
-        first = [entry for entry in plan.variants() if entry[0] == plan.assets[0]]
-        names = [f"{variant_name(model, precision)}.tflite" for _, model, precision in first]
-        files = [workspace.asset_file(plan.assets[0].name, name) for name in names]
-    explained = [explain_file(file) for file in files]
+    Raises ConversionError, for a model that cannot be converted once it has been explained.
+    """
+    from edge_ad.bundle.codec import encode
+    from edge_ad.errors import ConversionError
+    from edge_ad.toolchain.convert.doctor import explain_file
+    from edge_ad.toolchain.convert.explain_keras import KerasExplanation
+    from edge_ad.toolchain.report.explanation import explanation_text
+
+    files = _converted_files(path) if (path / "build.json").exists() else [path]
+    explained = [(file, explain_file(file)) for file in files]
     if as_json:
         import json
 
-        click.echo(json.dumps([{"file": what} | encode(found) for found, what in explained], indent=1))
-        return
-    click.echo("\n\n".join(explanation_text(found, what) for found, what in explained))
+        entries = [{"file": str(file)} | encode(found) for file, found in explained]
+        click.echo(json.dumps(entries, indent=1))
+    else:
+        click.echo("\n\n".join(explanation_text(found, str(file)) for file, found in explained))
+    for file, found in explained:
+        if isinstance(found, KerasExplanation) and found.problems:
+            first, *others = found.problems
+            more = f" (and {len(others)} more)" if others else ""
+            raise ConversionError(f"{file} cannot be converted: {first}{more}")
+
+
+def _converted_files(folder: Path) -> list[Path]:
+    """The forms of a build's first asset. Raises ConfigurationError: train or convert first."""
+    from edge_ad.errors import ConfigurationError
+    from edge_ad.toolchain.workspace import Workspace, variant_name
+
+    workspace = Workspace(folder)
+    plan = workspace.load_plan()
+    first = [entry for entry in plan.variants() if entry[0] == plan.assets[0]]
+    names = [f"{variant_name(model, precision)}.tflite" for _, model, precision in first]
+    files = [workspace.asset_file(plan.assets[0].name, name) for name in names]
+    for file in files:
+        if not file.exists():
+            raise ConfigurationError(f"{file} is missing: run 'edge-ad convert {folder}' first")
+    return files
 
 
 def _open(folder: Path) -> tuple[Workspace, BuildPlan]:
@@ -129,11 +149,13 @@ def convert(folder: Path, jobs: int | None, explain: bool, as_json: bool) -> Non
     """Convert the trained models in FOLDER to TFLite, each in a process that may crash.
 
     With --explain nothing is converted: it shows operators, bytes by cause, multiply-adds, and what makes a
-    model large or slow.
+    model large or slow; of a .keras file its layers, what keeps it from being converted, and what it becomes.
     """
     if explain:
         explain_models(folder, as_json)
         return
+    if folder.is_file():
+        raise click.UsageError(f"{folder} is a file, and only build folders are converted: add --explain")
     from edge_ad.cli.progress import make_progress
     from edge_ad.toolchain import build as steps
     from edge_ad.toolchain.pool import default_jobs

@@ -2,33 +2,51 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import click
 
-from edge_ad.cli.options import PATH
+from edge_ad.cli.options import bundle_argument, store_option
 
 
 @click.command()
-@click.argument("bundle", type=PATH)
-def verify(bundle: Path) -> None:
-    """Check BUNDLE and replay its golden windows on this machine; exit 3 where scores differ."""
-    from edge_ad.bundle.bundle import read
-    from edge_ad.errors import BundleMismatchError
-    from edge_ad.runtime.interpreter import interpreter_version
-    from edge_ad.runtime.selftest import self_test
+@bundle_argument
+@store_option
+@click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")
+def verify(bundle: str, store: Path | None, as_json: bool) -> None:
+    """Check BUNDLE and replay its golden windows on every interpreter of this machine.
 
-    loaded = read(bundle)
-    results = [self_test(loaded, variant.name) for variant in loaded.manifest.variants]
-    for result in results:
-        click.echo(
-            f"{result.variant}: {'ok' if result.passed else 'FAILED'}, {result.windows} windows, largest "
-            f"relative error {result.error:.2g} (window {result.worst_window}), "
-            f"tolerance {result.tolerance:g}"
-        )
-    failed = [result.variant for result in results if not result.passed]
-    if failed:
-        raise BundleMismatchError(
-            f"{bundle}: {', '.join(failed)} does not score here as it did where it was built "
-            f"({interpreter_version()})"
-        )
+    Exit 3 where the bundle is refused or a score differs from what it was where the bundle was built.
+    """
+    from edge_ad.bundle.codec import encode
+    from edge_ad.errors import BundleGoldenError
+    from edge_ad.runtime.selftest import mismatch_text, replay_on_interpreters
+    from edge_ad.runtime.store.open import find_bundle
+
+    found = find_bundle(bundle, store)
+    tests = replay_on_interpreters(found.data)
+    if as_json:
+        report = {
+            "bundle_id": found.bundle.manifest.bundle_id,
+            "signature": encode(found.bundle.signature),
+            "interpreters": [encode(test) | {"passed": test.passed} for test in tests],
+        }
+        click.echo(json.dumps(report))
+    else:
+        click.echo(f"whole; {found.bundle.signature.text()}")
+        for test in tests:
+            click.echo(f"{test.interpreter}:")
+            for result in test.results:
+                click.echo(f"  {result.text()}")
+            if test.problem:
+                click.echo(f"  FAILED: {test.problem}")
+    problems = []
+    for test in tests:
+        failed = [result for result in test.results if not result.passed]
+        if test.problem:
+            problems.append(f"{test.interpreter}: {test.problem}")
+        elif failed:
+            problems.append(mismatch_text(test.interpreter, failed))
+    if problems:
+        raise BundleGoldenError(f"{found.name}: {' '.join(problems)}")

@@ -6,6 +6,7 @@ import importlib
 import importlib.metadata
 from collections.abc import Callable
 from functools import cache
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -21,11 +22,28 @@ _KNOWN = {
 }
 
 
+_only: str | None = None
+
+
+def installed_interpreters() -> list[str]:
+    """Names of the known packages that are installed here, the preferred one first; nothing is imported."""
+    return [name for name, module in _KNOWN.items() if find_spec(module.split(".")[0]) is not None]
+
+
+def use_interpreter(distribution: str) -> None:
+    """Let this process use that package and no other, before it loads its first model."""
+    global _only  # noqa: PLW0603  one interpreter per process: the native libraries do not share one
+    _only = distribution
+    _interpreter_class.cache_clear()
+
+
 @cache
 def _interpreter_class() -> tuple[str, Any]:
     """Distribution name and `Interpreter` class of the first package that imports."""
     problems = []
     for distribution, module in _KNOWN.items():
+        if _only not in (None, distribution):
+            continue
         try:
             return distribution, importlib.import_module(module).Interpreter
         except ModuleNotFoundError as error:

@@ -27,9 +27,12 @@ from edge_ad.toolchain.gate import GateRecord, gate_key, require_passed
 from edge_ad.toolchain.metrics import Confusion
 from edge_ad.toolchain.preparation import Prepared, prepare
 from edge_ad.toolchain.records import EvaluationRecord, Records
+from edge_ad.toolchain.report.card import model_card
+from edge_ad.toolchain.report.summary import caveats
 from edge_ad.toolchain.workspace import AssetSource, BuildPlan, Workspace, variant_name
 
 GOLDEN_FILE = "golden/windows.npy"
+CARD_FILE = "model-card.md"
 _GOLDEN_WINDOWS = 16
 _GOLDEN_TOLERANCE: dict[Precision, float] = {"float32": 1e-4, "int8": 2e-2, "int8-full": 5e-2}
 """Relative. int8 kernels quantize activations, and a rounding that falls the other way on another
@@ -109,8 +112,18 @@ def _bundle(workspace: Workspace, plan: BuildPlan, asset: AssetSource, gate: Gat
         golden_file=GOLDEN_FILE,
         members=(),
         provenance=_provenance(workspace, plan, asset, prepared),
+        card_file=CARD_FILE,
     )
+    notes = _caveats(records, asset, prepared, plan)
+    members[CARD_FILE] = model_card(manifest, plan, asset, members, notes).encode()
     return pack(manifest, members)
+
+
+def _caveats(records: Records, asset: AssetSource, prepared: Prepared, plan: BuildPlan) -> list[str]:
+    """What must be known beside this asset's own F1; labels and gaps are alike for all its variants."""
+    evaluation = records.evaluation(asset, plan.settings.models[0], plan.settings.precisions[0])
+    n_test = asset.n_rows - prepared.recording.train_rows
+    return caveats(plan, evaluation.leaderboard or Confusion(), evaluation.n_unknown / n_test)
 
 
 def _variant(

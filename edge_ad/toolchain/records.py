@@ -143,13 +143,25 @@ class Records:
         record = self._workspace.load(path, cls)
         if record is None or not self.is_done(path, cls, key):
             root = self._workspace.root
-            why = "is missing" if not path.exists() else "does not fit the plan, or was damaged"
             again = f"'edge-ad {step} {root}'" if step != "train" else f"'edge-ad train … -o {root}'"
-            raise ConfigurationError(f"{path} {why}: run {again} first, or 'edge-ad build'")
+            raise ConfigurationError(f"{_flaw(path, record, key)}: run {again} first, or 'edge-ad build'")
         return record
 
     def _path(self, asset: AssetSource, name: str) -> Path:
         return self._workspace.asset_file(asset.name, name)
+
+
+def _flaw(path: Path, record: _Record | None, key: str) -> str:
+    """Which file keeps a record from counting, and why."""
+    if record is None:
+        return f"{path} {'is damaged' if path.exists() else 'is missing'}"
+    if record.key != key:
+        return f"{path} is of other settings, recordings or weights than the plan's"
+    for name, digest in record.files.items():
+        file = path.with_name(name)
+        if (found := _digest(file)) != digest:
+            return f"{file} {'is missing' if found is None else 'is damaged, or was changed since'}"
+    return f"{path} names no files"
 
 
 def _digest(path: Path) -> str | None:

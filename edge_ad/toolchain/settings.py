@@ -119,6 +119,20 @@ class GateSettings:
 
 
 @dataclass(frozen=True)
+class CardSettings:
+    """What the model card says that no program can know. Plain text; empty means not stated."""
+
+    data_source: str = ""
+    """Where the recordings come from: plant, machine, who recorded them, a web address."""
+    data_licence: str = ""
+    model_licence: str = ""
+    """Under which terms the trained models may be used and passed on."""
+    contact: str = ""
+    """Whom to ask, or to tell of a fault."""
+    intended_use: str = ""
+
+
+@dataclass(frozen=True)
 class BuildSettings:
     """The settings of a build; the TOML file of `--config` has the same keys."""
 
@@ -130,6 +144,7 @@ class BuildSettings:
     limit: LimitRule = LimitRule()
     alarm: AlarmRuleEntry = AlarmRuleEntry()
     gate: GateSettings = GateSettings()
+    card: CardSettings = CardSettings()
     build_number: int = 1
     """Increase it for a bundle that is to replace an earlier one."""
     model_version: str = "1"

@@ -1,6 +1,5 @@
 import dataclasses
 import io
-import json
 import zipfile
 
 import numpy as np
@@ -8,8 +7,12 @@ import pytest
 
 from edge_ad import errors
 from edge_ad.bundle import bundle as bundles
-from edge_ad.bundle.archive import MANIFEST, SIGNATURE, serialize, sha256
-from edge_ad.bundle.codec import canonical_json
+from edge_ad.bundle.archive import MANIFEST, SIGNATURE, serialize
+from edge_ad.bundle.secret_key import new_key
+from edge_ad.bundle.signing import sign
+from tests.forge import edited, members_of, with_member, with_signature
+
+GOLDEN = "golden/windows.npy"
 
 
 @pytest.fixture(scope="module")
@@ -20,28 +23,6 @@ def data(toy_bundle_path):
 @pytest.fixture(scope="module")
 def toy(data):
     return bundles.unpack(data)
-
-
-def members_of(data):
-    """All members, manifest first."""
-    with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        return {name: archive.read(name) for name in archive.namelist()}
-
-
-def edited(data, edit):
-    """The bundle with its manifest's JSON changed and its id made right again."""
-    members = members_of(data)
-    manifest = json.loads(members[MANIFEST])
-    edit(manifest)
-    manifest["bundle_id"] = ""
-    manifest["bundle_id"] = sha256(canonical_json(manifest))
-    members[MANIFEST] = canonical_json(manifest)
-    return serialize(members)
-
-
-def with_member(toy, name, content):
-    """The bundle packed anew with one member changed."""
-    return bundles.pack(toy.manifest, {**toy.members, name: content})
 
 
 def test_same_inputs_give_the_same_bytes(toy, data):
@@ -61,9 +42,16 @@ def test_model_and_golden_windows(toy):
 
 
 def test_place_of_the_signature(data):
-    members = members_of(data)
-    signed = {MANIFEST: members.pop(MANIFEST), SIGNATURE: b"to come", **members}
-    assert SIGNATURE not in bundles.unpack(serialize(signed)).members
+    key = new_key()
+    signed = sign(data, key)
+    assert list(members_of(signed))[:2] == [MANIFEST, SIGNATURE]
+    assert SIGNATURE not in bundles.unpack(signed).members
+    members = members_of(signed)
+    last = {**{name: c for name, c in members.items() if name != SIGNATURE}, SIGNATURE: members[SIGNATURE]}
+    with pytest.raises(errors.BundleMemberError, match="right after"):
+        bundles.unpack(serialize(last))
+    with pytest.raises(errors.BundleSignatureError, match="four lines"):
+        bundles.unpack(with_signature(data, b"to come"))
 
 
 def test_every_truncation_is_refused(data):
@@ -109,18 +97,18 @@ def reordered(data):
         (lambda data: archive_of(data, compression=zipfile.ZIP_DEFLATED), errors.BundleArchiveError),
         (lambda data: serialize({"manifest.json": b"[]"}), errors.BundleManifestError),
         (lambda data: serialize({"other.json": b"{}"}), errors.BundleArchiveError),
-        (lambda data: serialize({**members_of(data), "extra": b""}), errors.BundleArchiveError),
-        (lambda data: renamed(data, "golden/windows.npy", "../windows.npy"), errors.BundleArchiveError),
-        (lambda data: renamed(data, "golden/windows.npy", "/etc/x"), errors.BundleArchiveError),
-        (lambda data: renamed(data, "golden/windows.npy", "golden/w.npy"), errors.BundleArchiveError),
-        (reordered, errors.BundleArchiveError),
+        (lambda data: serialize({**members_of(data), "extra": b""}), errors.BundleMemberError),
+        (lambda data: renamed(data, "golden/windows.npy", "../windows.npy"), errors.BundleMemberError),
+        (lambda data: renamed(data, "golden/windows.npy", "/etc/x"), errors.BundleMemberError),
+        (lambda data: renamed(data, "golden/windows.npy", "golden/w.npy"), errors.BundleMemberError),
+        (reordered, errors.BundleMemberError),
         (
             lambda data: serialize({**members_of(data), "models/tiny-int8.tflite": b"x"}),
             errors.BundleDigestError,
         ),
         (
             lambda data: serialize({MANIFEST: members_of(data)[MANIFEST]}),
-            errors.BundleArchiveError,
+            errors.BundleMemberError,
         ),
         (
             lambda data: serialize(
@@ -191,7 +179,7 @@ def set_at(*path_and_value):
         (set_at("variants", 0, "golden_tolerance", 0.0), errors.BundleMismatchError, "tolerance"),
         (set_at("golden_file", "nope"), errors.BundleMismatchError, "nope is missing"),
         (set_at("members", 0, "size", 1), errors.BundleDigestError, "copy it again"),
-        (set_at("members", []), errors.BundleArchiveError, "manifest names"),
+        (set_at("members", []), errors.BundleMemberError, "manifest names"),
         (set_at("input", "separator", ";;"), errors.BundleManifestError, "one character"),
     ],
 )
@@ -229,16 +217,16 @@ def test_keys_of_a_newer_minor_schema_are_ignored_and_reported(data):
         bundles.npy(np.zeros((16, 10, 8), np.float64)),
     ],
 )
-def test_golden_windows_that_are_none(toy, content):
+def test_golden_windows_that_are_none(data, content):
     with pytest.raises(errors.BundleMismatchError):
-        with_member(toy, toy.manifest.golden_file, content)
+        bundles.unpack(with_member(data, GOLDEN, content))
 
 
-def test_a_pickle_is_refused(toy):
+def test_a_pickle_is_refused(data):
     stream = io.BytesIO()
     np.save(stream, np.array([{"a": 1}], object), allow_pickle=True)
     with pytest.raises(errors.BundleMismatchError, match="numpy array"):
-        with_member(toy, toy.manifest.golden_file, stream.getvalue())
+        bundles.unpack(with_member(data, GOLDEN, stream.getvalue()))
 
 
 def test_reading_names_the_file(tmp_path):
@@ -275,9 +263,9 @@ MANY = b"9" * 5000
 @pytest.mark.parametrize(
     ("change", "error"),
     [
-        (lambda t: t.replace(b'"schema":"1.0"', '"schema":"1.²"'.encode()), errors.BundleManifestError),
+        (lambda t: t.replace(b'"schema":"1.1"', '"schema":"1.²"'.encode()), errors.BundleManifestError),
         (
-            lambda t: t.replace(b'"schema":"1.0"', b'"schema":"1.' + b"9" * 5000 + b'"'),
+            lambda t: t.replace(b'"schema":"1.1"', b'"schema":"1.' + b"9" * 5000 + b'"'),
             errors.BundleManifestError,
         ),
         (
@@ -299,7 +287,7 @@ def test_hostile_manifest_texts(data, change, error):
 
 def test_the_id_counts_for_keys_of_a_newer_schema_as_well(data):
     def newer(manifest):
-        manifest["schema"] = "1.1"
+        manifest["schema"] = "1.7"
         manifest["colour"] = "red"
 
     good = edited(data, newer)
@@ -331,20 +319,6 @@ def npy_claiming(shape):
     return stream.getvalue() + b"\0" * 64
 
 
-def golden(data, content):
-    """The bundle with other golden windows, hashes made right."""
-    members = members_of(data)
-    name = json.loads(members[MANIFEST])["golden_file"]
-    members[name] = content
-
-    def edit(manifest):
-        for entry in manifest["members"]:
-            if entry["name"] == name:
-                entry |= {"size": len(content), "sha256": sha256(content)}
-
-    return edited(serialize(members), edit)
-
-
 @pytest.mark.parametrize(
     "content",
     [
@@ -358,4 +332,4 @@ def golden(data, content):
 )
 def test_golden_files_that_promise_too_much(data, content):
     with pytest.raises(errors.BundleMismatchError):
-        bundles.unpack(golden(data, content))
+        bundles.unpack(with_member(data, GOLDEN, content))

@@ -231,13 +231,13 @@ def test_a_run_loads_no_framework(toy_bundle_path):
 @pytest.mark.parametrize("damage", ["empty", "text", "random"])
 def test_a_model_that_the_interpreter_refuses(toy_bundle_path, tmp_path, damage):
     """Packed with right hashes all the same: a bad bundle, not a traceback."""
-    from edge_ad.bundle import bundle as bundles
+    from tests.forge import manifest_of, with_member
 
-    toy = bundles.read(toy_bundle_path)
-    name = toy.manifest.variant().file
+    data = toy_bundle_path.read_bytes()
+    name = manifest_of(data)["variants"][0]["file"]
     content = {"empty": b"", "text": b"no model at all, " * 99, "random": bytes(range(256)) * 8}[damage]
     path = tmp_path / "bad.edgead"
-    path.write_bytes(bundles.pack(toy.manifest, {**toy.members, name: content}))
+    path.write_bytes(with_member(data, name, content))
     for command in (["run", path, "-"], ["verify", path], ["bench", path, "--no-keras"]):
         result = run(*command, input="")
         assert result.returncode == 3, result.stderr

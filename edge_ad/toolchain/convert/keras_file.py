@@ -2,65 +2,90 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from edge_ad.errors import ConversionError
 from edge_ad.toolchain.architecture import Architecture, Weights
+from edge_ad.toolchain.convert.keras_chain import find_architecture
+from edge_ad.toolchain.convert.model_files import keras_config
 from edge_ad.toolchain.tensorflow import load_keras
-
-_EXPECTED = "LSTM layers, RepeatVector, LSTM layers that return sequences, and a Dense layer per time step"
 
 
 def read_keras(path: Path) -> tuple[Architecture, Weights]:
-    """Shape and weights. Raises ConversionError naming the first layer that does not fit, and what to do."""
+    """Shape and weights. Raises ConversionError naming what does not fit, layer by layer, and what to do."""
+    problems = foreign_code(keras_config(path)[0])
+    if not problems:
+        found, problems = find_architecture(load_keras_model(path))
+        if found is not None:
+            return found
+    raise ConversionError(f"{path} cannot be converted: {'; '.join(problems)}")
+
+
+def load_keras_model(path: Path) -> Any:
+    """The model in a `.keras` file, whatever the file is called; no code in it is run.
+
+    Raises ConversionError.
+    """
     keras = load_keras()
+    version = keras_config(path)[1]
     try:
-        model = keras.models.load_model(path, compile=False, safe_mode=True)
-    except (ValueError, OSError, TypeError, KeyError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise ConversionError(f"{path} cannot be loaded as a Keras model: {reason}") from error
-    kinds = keras.layers
-    encoder: list[int] = []
-    decoder: list[int] = []
-    weights: Weights = []
-    activation, repeated, dense, steps = None, False, None, 0
-    for layer in model.layers:
-        if isinstance(layer, kinds.InputLayer | kinds.Dropout):
-            continue
-        if isinstance(layer, kinds.RepeatVector) and not repeated:
-            repeated, steps = True, int(layer.n)
-        elif isinstance(layer, kinds.LSTM) and dense is None:
-            _check_lstm(path, layer)
-            name = layer.activation.__name__
-            if activation not in (None, name):
-                raise _refuse(path, layer, "all LSTM layers must have the same activation")
-            activation = name
-            (decoder if repeated else encoder).append(int(layer.units))
-            weights += layer.get_weights()
-        elif isinstance(layer, kinds.TimeDistributed | kinds.Dense) and repeated and dense is None:
-            dense = layer.layer if isinstance(layer, kinds.TimeDistributed) else layer
-            if not isinstance(dense, kinds.Dense) or dense.activation.__name__ != "linear":
-                raise _refuse(path, layer, "the last layer must be Dense without an activation")
-            weights += dense.get_weights()
+        with TemporaryDirectory() as folder, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about its optimizer, and the like
+            link = Path(folder) / "model.keras"  # Keras goes by the name
+            link.symlink_to(path.resolve())
+            return keras.models.load_model(link, compile=False, safe_mode=True)
+    # Whatever a layer's own constructor and Keras's readers of zip and HDF5 files raise
+    except Exception as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+        raise ConversionError(
+            f"{path}, saved with Keras {version}, cannot be loaded with Keras {keras.__version__}: {reason}; "
+            "if the file is whole, save it again with this version of Keras"
+        ) from error
+
+
+def config_layers(config: dict[str, Any]) -> list[tuple[str, str]]:
+    """Name and class of the layers that a `.keras` file describes, without making any of them."""
+    inner = config.get("config")
+    layers = inner.get("layers", []) if isinstance(inner, dict) else []
+    return [(_name(layer), str(layer.get("class_name"))) for layer in layers if isinstance(layer, dict)]
+
+
+def foreign_code(config: dict[str, Any]) -> list[str]:
+    """Layers that only code of the model's author can make: what they are, and what to do."""
+    problems = []
+    for layer, kind in dict.fromkeys(_foreign(config, "the model")):
+        if kind == "Lambda":
+            what = "holds Python code, which is not run here"
         else:
-            raise _refuse(path, layer, f"an autoencoder here is {_EXPECTED}; train it in that shape")
-    if not encoder or not decoder or dense is None or activation not in ("relu", "tanh"):
-        raise ConversionError(f"{path} is no LSTM autoencoder with relu or tanh: expected {_EXPECTED}")
-    shape = Architecture(steps, int(weights[0].shape[0]), tuple(encoder), tuple(decoder), activation)
-    if [weight.shape for weight in weights] != shape.weight_shapes:
-        raise ConversionError(f"{path}: layers do not fit together as {_EXPECTED}")
-    return shape, weights
+            what = f"needs {kind}, a class or function of its author's own, which is not in the file"
+        problems.append(f"{layer} {what}: build the model from Keras's own layers and train again")
+    return problems
 
 
-def _check_lstm(path: Path, layer: Any) -> None:
-    if layer.recurrent_activation.__name__ != "sigmoid":
-        raise _refuse(path, layer, "the recurrent activation must be sigmoid")
-    if not layer.use_bias:
-        raise _refuse(path, layer, "use_bias must be True")
-    if layer.stateful or layer.go_backwards:
-        raise _refuse(path, layer, "stateful and go_backwards are not supported: every window stands alone")
+def _foreign(entry: Any, layer: str) -> Iterator[tuple[str, str]]:
+    if isinstance(entry, list):
+        for part in entry:
+            yield from _foreign(part, layer)
+    if not isinstance(entry, dict):
+        return
+    kind, module = str(entry.get("class_name", "")), entry.get("module", "keras")
+    if "class_name" in entry and isinstance(entry.get("config"), dict) and "name" in entry["config"]:
+        layer = f"layer '{_name(entry)}' ({kind})"
+    if kind in ("Lambda", "__lambda__"):
+        yield layer, "Lambda"
+    elif kind == "function":
+        yield layer, str(entry.get("config"))
+    elif "class_name" in entry and not kind.startswith("__") and not str(module).startswith("keras"):
+        yield layer, kind
+    else:
+        for part in entry.values():
+            yield from _foreign(part, layer)
 
 
-def _refuse(path: Path, layer: Any, what: str) -> ConversionError:
-    return ConversionError(f"{path}: layer {layer.name!r} ({type(layer).__name__}) is not supported: {what}")
+def _name(layer: dict[str, Any]) -> str:
+    config = layer.get("config")
+    return str(config.get("name", "?")) if isinstance(config, dict) else "?"

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from edge_ad.toolchain.convert.explain import Explanation
+from edge_ad.toolchain.convert.explain_keras import KerasExplanation, LayerEntry
 
 
-def explanation_text(found: Explanation, what: str) -> str:
-    """A few lines per model."""
+def explanation_text(found: Explanation | KerasExplanation, what: str) -> str:
+    """A few lines per model; `what` names it."""
+    lines = _tflite_lines(found) if isinstance(found, Explanation) else _keras_lines(found)
+    return "\n".join([what, *(f"  {line}" for line in lines)])
+
+
+def _tflite_lines(found: Explanation) -> list[str]:
     operators = ", ".join(f"{count} {name}" for name, count in found.operators.items())
     causes = ", ".join(
         f"{cause} {size / 1000:.1f} KB ({size / found.size_bytes:.0%})"
@@ -15,11 +23,63 @@ def explanation_text(found: Explanation, what: str) -> str:
     )
     shapes = ", with open dimensions" if found.dynamic_shapes else ""
     lines = [
-        what,
-        f"  {found.kind}{shapes}: {found.size_bytes / 1000:.1f} KB, "
+        f"{found.kind}{shapes}: {found.size_bytes / 1000:.1f} KB, "
         f"{found.multiply_adds / 1000:.1f} thousand multiply-adds per window",
-        f"  operators: {operators}",
-        f"  bytes: {causes}",
+        f"operators: {operators}",
     ]
-    lines += [f"  * {advice}" for advice in found.advice]
-    return "\n".join(lines)
+    if found.not_counted:
+        lines.append(f"not counted: {', '.join(found.not_counted)}")
+    return [*lines, f"bytes: {causes}", *(f"* {advice}" for advice in found.advice)]
+
+
+def _keras_lines(found: KerasExplanation) -> list[str]:
+    lines = [f"{len(found.layers)} layers"]
+    if any(layer.parameters is not None for layer in found.layers):
+        parameters = sum(layer.parameters or 0 for layer in found.layers)
+        lines[0] += (
+            f", {parameters} parameters, {found.multiply_adds / 1000:.1f} thousand multiply-adds per window"
+        )
+        if found.not_counted:
+            lines.append(f"not counted: {', '.join(found.not_counted)}")
+    rows = [("layer", "type", "output", "parameters", "multiply-adds")]
+    rows.append(("(input)", "", _shape(found.input_shape), "", ""))
+    lines += _columns([*rows, *(_layer_row(layer) for layer in found.layers)], right=(3, 4))
+    notes = [f"* {note}" for note in found.notes]
+    if found.problems:
+        problems = [f"* {problem}" for problem in found.problems]
+        return [*lines, "cannot be converted by edge-ad:", *problems, *notes]
+    rows = [("as edge-ad would convert it", "KB", "weights KB", "operators", "multiply-adds")]
+    for form in found.forms:
+        model = form.explanation
+        about = "about " if form.is_estimate else ""
+        rows.append(
+            (
+                f"{form.form} {form.precision}",
+                f"{about}{model.size_bytes / 1000:.1f}",
+                f"{model.bytes_by_cause['weights'] / 1000:.1f}",
+                str(sum(model.operators.values())),
+                str(model.multiply_adds),
+            )
+        )
+    return [*lines, *_columns(rows, right=(1, 2, 3, 4)), *notes]
+
+
+def _layer_row(layer: LayerEntry) -> tuple[str, str, str, str, str]:
+    numbers = ("?" if n is None else str(n) for n in (layer.parameters, layer.multiply_adds))
+    return (layer.name, layer.kind, _shape(layer.output_shape), *numbers)  # type: ignore[return-value]
+
+
+def _shape(shape: tuple[int | None, ...] | None) -> str:
+    return "?" if shape is None else f"({', '.join(map(str, shape))})"
+
+
+def _columns(rows: Sequence[tuple[str, ...]], right: tuple[int, ...]) -> list[str]:
+    """Rows as wide as their widest cells; columns of numbers end at the same place."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(
+            cell.rjust(width) if i in right else cell.ljust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]

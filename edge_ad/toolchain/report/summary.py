@@ -69,7 +69,7 @@ class Summary:
 
 
 _SKAB_CAVEATS = (
-    "SKAB: mean |z| with no model at all scores F1 0.660.",
+    "SKAB: mean |z| with no model at all scores F1 0.660 over all 34 recordings.",
     "SKAB: the position in the file alone (rows 570-970 of each) scores F1 0.929; distrust any result "
     "that nears it.",
 )
@@ -109,9 +109,6 @@ def summarize(workspace: Workspace, plan: BuildPlan) -> Summary:
                         )
                     )
     gate = workspace.load(workspace.root / "gate.json", GateRecord)
-    anomalous = counts.true_positive + counts.false_negative
-    share = anomalous / counts.n_rows if counts.n_rows else None
-    always_on = Confusion(anomalous, counts.n_rows - anomalous, 0, 0).f1
     n_test = sum(asset.n_rows for asset in plan.assets) - _train_rows(workspace, plan)
     unknown_share = n_unknown / n_test
     summary = Summary(
@@ -119,11 +116,11 @@ def summarize(workspace: Workspace, plan: BuildPlan) -> Summary:
         rows=tuple(rows),
         assets=tuple(asset_rows),
         n_test_rows=counts.n_rows,
-        anomalous_share=share,
+        anomalous_share=_anomalous_share(counts),
         unknown_share=unknown_share,
-        always_on_f1=always_on,
+        always_on_f1=_always_on_f1(counts),
         gate_passed=gate.passed if gate else None,
-        caveats=tuple(_caveats(plan, share, always_on, unknown_share, n_unlabelled)),
+        caveats=tuple(caveats(plan, counts, unknown_share, n_unlabelled)),
     )
     save_record(workspace.root / "summary.json", summary)
     return summary
@@ -140,14 +137,18 @@ def _train_rows(workspace: Workspace, plan: BuildPlan) -> int:
     return sum(workspace.recording(plan, asset).train_rows for asset in plan.assets)
 
 
-def _caveats(
-    plan: BuildPlan,
-    share: float | None,
-    always_on: float | None,
-    unknown_share: float,
-    n_unlabelled: int,
-) -> list[str]:
-    """What a reader must know beside an F1."""
+def _anomalous_share(counts: Confusion) -> float | None:
+    return (counts.true_positive + counts.false_negative) / counts.n_rows if counts.n_rows else None
+
+
+def _always_on_f1(counts: Confusion) -> float | None:
+    anomalous = counts.true_positive + counts.false_negative
+    return Confusion(anomalous, counts.n_rows - anomalous, 0, 0).f1
+
+
+def caveats(plan: BuildPlan, counts: Confusion, unknown_share: float, n_unlabelled: int = 0) -> list[str]:
+    """What a reader must know beside an F1 over the rows in `counts`, whichever model it is of."""
+    share, always_on = _anomalous_share(counts), _always_on_f1(counts)
     notes = []
     if share is None:
         notes.append("The recordings have no labels, so there is no F1, FAR or MAR.")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from edge_ad.bundle.manifest import CheckEntry
+from edge_ad.text import align
 from edge_ad.toolchain.gate import GateRecord
-from edge_ad.toolchain.report.table import align
 
 
 def verdict_table(record: GateRecord) -> str:

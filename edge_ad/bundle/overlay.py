@@ -1,0 +1,113 @@
+"""An overlay: limits, and perhaps a scaler, derived on the device for a bundle that stays as it is."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from dataclasses import dataclass
+
+from edge_ad.bundle.bundle import Bundle
+from edge_ad.bundle.codec import DecodeError, canonical_json, decode, encode, parse_json
+from edge_ad.bundle.manifest import ScalerEntry
+from edge_ad.errors import BundleManifestError, BundleMismatchError, BundleVersionError
+
+OVERLAY_SCHEMA = "1.0"
+MAX_OVERLAY_BYTES = 2**20
+
+
+@dataclass(frozen=True)
+class NewLimit:
+    """The UCL of one variant, before and after."""
+
+    variant: str
+    old_ucl: float
+    new_ucl: float
+    n_windows: int
+    """Whole windows of the samples that were scored."""
+
+    def __post_init__(self) -> None:
+        if not self.new_ucl > 0:
+            raise ValueError("a UCL must be above zero")
+
+
+@dataclass(frozen=True)
+class Overlay:
+    """What replaces entries of a bundle's manifest, and where it comes from."""
+
+    schema: str
+    bundle_id: str
+    asset: str
+    created: str
+    """ISO 8601, UTC."""
+    by: str
+    """Account that derived it."""
+    samples_sha256: str
+    """SHA-256 of the file of normal samples."""
+    n_samples: int
+    n_unusable: int
+    """Samples among them that could not enter a window."""
+    limits: tuple[NewLimit, ...]
+    """One for each variant of the bundle."""
+    old_scaler: ScalerEntry | None = None
+    new_scaler: ScalerEntry | None = None
+    """None where the bundle's scaler stays."""
+
+
+def overlay_bytes(overlay: Overlay) -> bytes:
+    """Canonical JSON of an overlay: what is signed, and what its id is the digest of."""
+    return canonical_json(encode(overlay))
+
+
+def overlay_id(content: bytes) -> str:
+    """SHA-256 of an overlay's bytes."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def parse_overlay(content: bytes) -> Overlay:
+    """Read an overlay. Raises BundleVersionError, BundleManifestError."""
+    try:
+        if len(content) > MAX_OVERLAY_BYTES:
+            raise DecodeError("it is too long")
+        plain = parse_json(content)
+        schema = plain.get("schema") if isinstance(plain, dict) else None
+        if not isinstance(schema, str) or schema.partition(".")[0] != OVERLAY_SCHEMA.partition(".")[0]:
+            raise BundleVersionError(
+                f"the overlay has schema {schema!r}, this edge_ad reads {OVERLAY_SCHEMA}: derive it anew"
+            )
+        return decode(Overlay, plain)
+    except DecodeError as error:
+        raise BundleManifestError(f"the overlay is not valid: {error}") from error
+
+
+def overlaid(bundle: Bundle, overlay: Overlay) -> Bundle:
+    """The bundle as the overlay has it run; its golden scores are those of the original all the same.
+
+    Raises BundleMismatchError for an overlay of another bundle or one that leaves out a variant.
+    """
+    manifest = bundle.manifest
+    if overlay.bundle_id != manifest.bundle_id or overlay.asset != manifest.asset:
+        raise BundleMismatchError(
+            f"the overlay belongs to bundle {overlay.bundle_id[:12]} of {overlay.asset}, this is "
+            f"{manifest.bundle_id[:12]} of {manifest.asset}"
+        )
+    limits = {limit.variant: limit for limit in overlay.limits}
+    if set(limits) != {variant.name for variant in manifest.variants}:
+        raise BundleMismatchError("the overlay must have one limit for each variant of the bundle")
+    scaler = overlay.new_scaler or manifest.scaler
+    sizes = {len(scaler.offset), len(scaler.scale), len(manifest.channels)}
+    if len(sizes) != 1 or not all(scale > 0 for scale in scaler.scale):
+        raise BundleMismatchError("the overlay's scaler does not fit the bundle's channels")
+    variants = tuple(
+        dataclasses.replace(
+            variant,
+            limit=dataclasses.replace(
+                variant.limit,
+                ucl=limits[variant.name].new_ucl,
+                n_train_windows=limits[variant.name].n_windows,
+            ),
+        )
+        for variant in manifest.variants
+    )
+    return dataclasses.replace(
+        bundle, manifest=dataclasses.replace(manifest, scaler=scaler, variants=variants)
+    )

@@ -1,0 +1,71 @@
+"""`edge-ad recalibrate`: new limits from normal samples, without training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from edge_ad.cli.options import PATH, store_option
+
+
+@click.command()
+@click.argument("bundle")
+@click.argument("samples", type=PATH)
+@click.option("--scaler", "with_scaler", is_flag=True, help="Fit the scaler to the samples too.")
+@click.option("--force", is_flag=True, help="Accept a limit that moves by more than a factor of three.")
+@click.option("--by", help="Who answers for it.  [default: this account]")
+@click.option("--key", "key_file", type=PATH, help="Sign the overlay with this private key.")
+@click.option("--passphrase-file", type=PATH, help="File whose first line is its passphrase.  [default: ask]")
+@click.option("-o", "--output", type=PATH, help="Write the overlay there instead of putting it in force.")
+@store_option
+def recalibrate(
+    bundle: str,
+    samples: Path,
+    with_scaler: bool,
+    force: bool,
+    by: str | None,
+    key_file: Path | None,
+    passphrase_file: Path | None,
+    output: Path | None,
+    store: Path | None,
+) -> None:
+    """Derive new control limits for BUNDLE from SAMPLES, a CSV file of normal operation on this machine.
+
+    BUNDLE is @ASSET for the one that the store runs, or a file (then --output is needed). The bundle stays as
+    it is: the limits go into an overlay, `edge-ad store log` has who made it of what, and
+    `edge-ad store revert` takes it back.
+    """
+    from edge_ad.bundle.overlay import overlay_bytes
+    from edge_ad.cli.keys import open_key
+    from edge_ad.errors import ConfigurationError
+    from edge_ad.files import write_atomic
+    from edge_ad.runtime.recalibrate import derive_overlay
+    from edge_ad.runtime.store.journal import account, now
+    from edge_ad.runtime.store.open import find_bundle
+    from edge_ad.runtime.store.store import Store, default_store
+
+    if not bundle.startswith("@") and output is None:
+        raise ConfigurationError("for a bundle file, name where the overlay goes: --output overlay.json")
+    found = find_bundle(bundle, store)
+    overlay = derive_overlay(
+        found.bundle, samples, with_scaler=with_scaler, by=by or account(), created=now(), force=force
+    )
+    content, signature = overlay_bytes(overlay), None
+    if key_file is not None:
+        key = open_key(key_file, passphrase_file)
+        signature = key.sign(content, f"edge_ad overlay of {overlay.bundle_id}").text().encode()
+    for limit in overlay.limits:
+        change = limit.new_ucl / limit.old_ucl - 1
+        click.echo(
+            f"{limit.variant}: UCL {limit.old_ucl:.6g} -> {limit.new_ucl:.6g} ({change:+.1%}), from "
+            f"{limit.n_windows} windows"
+        )
+    if output is not None:
+        if signature is not None:
+            write_atomic(output.with_name(f"{output.name}.minisig"), signature)
+        write_atomic(output, content)
+        click.echo(f"{output}: in force once it is handed to edge-ad store apply", err=True)
+        return
+    overlay_id = Store(store or default_store()).apply_overlay(overlay, signature)
+    click.echo(f"{overlay.asset}: in force from the next start ({overlay_id[:12]})", err=True)

@@ -1,0 +1,108 @@
+"""New limits from normal samples recorded where the bundle runs, without training anything."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_ad.bundle.bundle import Bundle
+from edge_ad.bundle.manifest import CsvFormat, ScalerEntry
+from edge_ad.bundle.overlay import OVERLAY_SCHEMA, NewLimit, Overlay
+from edge_ad.detect.limit import LimitRule
+from edge_ad.detect.scaler import fit_min_max, fit_standard
+from edge_ad.errors import DataError
+from edge_ad.runtime.detector import Detector
+from edge_ad.runtime.sources.csv_lines import CsvLines, Sample
+
+LARGEST_CHANGE = 3.0
+"""A limit that moves by a larger factor says that the samples were not normal, or the machine is another."""
+FEWEST_WINDOWS = 100
+"""Fewer say nothing of the 99th percentile."""
+
+
+def derive_overlay(
+    bundle: Bundle,
+    samples_file: Path,
+    *,
+    with_scaler: bool,
+    by: str,
+    created: str,
+    layout: CsvFormat | None = None,
+    force: bool = False,
+) -> Overlay:
+    """The limits that the bundle's own rule gives for the windows of a CSV file of normal samples.
+
+    Every variant is scored with the shipped model and gets `percentile(scores) * factor` with the
+    percentile and factor it was built with. `with_scaler` fits the scaler to the samples first.
+    Raises DataError: too few whole windows, or (unless `force`) a limit that moves by more than a factor
+    of three or samples of which more than a tenth cannot be used.
+    """
+    content = _read(samples_file)
+    manifest = bundle.manifest
+    columns = [channel.name for channel in manifest.channels]
+    lines = content.decode(errors="replace").splitlines(keepends=True)
+    samples = list(CsvLines(lines, layout or manifest.input, columns, name=str(samples_file), strict=False))
+    values = np.array([s.values for s in samples if s.problem is None], np.float64)
+    values = values[np.isfinite(values).all(axis=1)] if len(values) else values
+    n_unusable = len(samples) - len(values)
+    if n_unusable * 10 > len(samples) and not force:
+        raise DataError(
+            f"{samples_file}: {n_unusable} of {len(samples)} samples cannot be used; record again, or use "
+            "--force"
+        )
+    new_scaler = None
+    if with_scaler and len(values):
+        fit = fit_standard if manifest.scaler.kind == "standard" else fit_min_max
+        scaler = fit(values)
+        new_scaler = ScalerEntry(scaler.kind, tuple(scaler.offset.tolist()), tuple(scaler.scale.tolist()))
+        manifest = dataclasses.replace(manifest, scaler=new_scaler)
+    running = dataclasses.replace(bundle, manifest=manifest)
+    limits = []
+    for variant in manifest.variants:
+        scores = _scores(running, variant.name, samples)
+        if len(scores) < FEWEST_WINDOWS:
+            raise DataError(
+                f"{samples_file} has {len(scores)} whole windows; a limit needs {FEWEST_WINDOWS} at least, "
+                "better some thousands"
+            )
+        limit = variant.limit
+        ucl = LimitRule(limit.percentile, limit.factor).limit(scores)
+        if not ucl > 0 or (not 1 / LARGEST_CHANGE <= ucl / limit.ucl <= LARGEST_CHANGE and not force):
+            raise DataError(
+                f"{variant.name}: the limit would go from {limit.ucl:.6g} to {ucl:.6g}, more than a factor "
+                f"of {LARGEST_CHANGE:g}: are these samples of normal operation, in the units of the "
+                "recordings it was trained on? If so: --scaler for a machine with other levels, or --force"
+            )
+        limits.append(NewLimit(variant.name, limit.ucl, ucl, len(scores)))
+    return Overlay(
+        schema=OVERLAY_SCHEMA,
+        bundle_id=manifest.bundle_id,
+        asset=manifest.asset,
+        created=created,
+        by=by,
+        samples_sha256=hashlib.sha256(content).hexdigest(),
+        n_samples=len(samples),
+        n_unusable=n_unusable,
+        limits=tuple(limits),
+        old_scaler=bundle.manifest.scaler if new_scaler else None,
+        new_scaler=new_scaler,
+    )
+
+
+def _scores(bundle: Bundle, variant: str, samples: Sequence[Sample]) -> NDArray[np.float64]:
+    """Scores of the whole windows, as the stream would have them."""
+    detector = Detector.load(bundle, variant)
+    decisions = (detector.push(sample.time, sample.values, sample.problem) for sample in samples)
+    return np.array([d.score for d in decisions if d is not None and d.score is not None], np.float64)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror}") from error

@@ -1,0 +1,39 @@
+"""From what a user names to a verified bundle: a file, or `@ASSET` for what a machine's store runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from edge_ad.bundle.bundle import Bundle, read_bytes, unpack
+from edge_ad.errors import BundleError
+from edge_ad.runtime.store.store import Store, default_store
+
+
+@dataclass(frozen=True)
+class FoundBundle:
+    """A bundle under this machine's rules of trust."""
+
+    name: str
+    """What the user called it."""
+    data: bytes
+    bundle: Bundle
+    running: Bundle
+    """The bundle under the overlay in force, for one of the store; otherwise the bundle itself."""
+
+
+def find_bundle(reference: str, store: Path | None = None) -> FoundBundle:
+    """Read and verify `reference` under the rules of `store` (the machine's own for None).
+
+    Raises BundleError, StoreError, KeyFileError.
+    """
+    opened = Store(store or default_store())
+    if reference.startswith("@"):
+        active = opened.active(reference[1:])
+        return FoundBundle(reference, active.data, active.original, active.running)
+    data = read_bytes(Path(reference))
+    try:
+        bundle = unpack(data, opened.keyring.policy())
+    except BundleError as error:
+        raise type(error)(f"{reference}: {error}") from error
+    return FoundBundle(reference, data, bundle, bundle)
