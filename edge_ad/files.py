@@ -51,11 +51,11 @@ def write_atomic(path: Path, content: bytes) -> None:
         with os.fdopen(handle, "wb") as file:
             file.write(content)
             file.flush()
+            # mkstemp makes the file private; give it what an ordinary new file gets
+            umask = os.umask(0)
+            os.umask(umask)
+            os.fchmod(file.fileno(), 0o666 & ~umask)
             os.fsync(file.fileno())
-        # mkstemp makes the file private; give it what an ordinary new file gets
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)
         os.replace(temporary, path)
         temporary = None
         sync_folder(path.parent)

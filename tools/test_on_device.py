@@ -79,7 +79,7 @@ def _test(environment: Environment, wheel: Path, folder: Path) -> None:
     _run([*pip, PYTEST])
     tests = folder / "tests"
     tests.mkdir()
-    for name in ("conftest.py", "data", "device"):
+    for name in ("__init__.py", "conftest.py", "forge.py", "data", "device"):
         source = ROOT / "tests" / name
         if source.is_dir():
             shutil.copytree(source, tests / name, ignore=shutil.ignore_patterns("__pycache__"))

@@ -376,16 +376,14 @@ class Store:
             wanted |= {f"{overlay}.json", f"{overlay}.json.minisig"}
         wanted |= {"state.json", "journal.ndjson"}
         freed = 0
-        for path in [
-            *folder.glob("bundles/*"),
-            *folder.glob("bundles/.*"),
-            *folder.glob("overlays/*"),
-            *folder.glob("overlays/.*"),
-            *folder.glob(".*"),
-        ]:
-            if path.is_file() and path.name not in wanted:
-                freed += path.stat().st_size
-                path.unlink()
+        try:
+            for where in (folder, folder / "bundles", folder / "overlays"):
+                for path in where.iterdir() if where.is_dir() else ():
+                    if path.is_file() and path.name not in wanted:
+                        freed += path.stat().st_size
+                        path.unlink()
+        except OSError as error:
+            raise OutputError(f"cannot remove old files of {found.asset}: {error.strerror}") from error
         return freed
 
     @contextmanager
