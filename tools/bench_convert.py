@@ -205,7 +205,13 @@ def run_safely(run: Any, jobs: list[Job], problems: dict[str, str]) -> None:
         try:
             run([job])
         except Exception as error:  # noqa: BLE001  whatever it raises is what is reported
-            problems[job.route] = f"{type(error).__name__}: {str(error).strip().splitlines()[-1][:60]}"
+            problems[job.route] = f"{type(error).__name__}: {str(error).strip().splitlines()[-1][:200]}"
+
+
+def readable(problem: str) -> str:
+    """A converter's error in a few words, for a cell of the table; the record holds it as it was."""
+    known = {"tensor list": "lowering of tensor lists", "flex": "needs Flex operators"}
+    return "fails: " + next((why for part, why in known.items() if part in problem.lower()), problem)
 
 
 def show(table: list[dict[str, Any]]) -> None:
@@ -218,7 +224,7 @@ def show(table: list[dict[str, Any]]) -> None:
         for route, row in rows.items():
             name = f"**{route}**" if row["ours"] else f"stock, {route}" if route in STOCK else route
             if row["problem"]:
-                print(f"| {name} | – | – | – | – | – | {row['problem']} |")
+                print(f"| {name} | – | – | – | – | – | {readable(row['problem'])} |")
                 continue
             raw = row["raw_ns"]
             size = f"{row['size_bytes'] / 1000:.1f}" if row["size_bytes"] else "–"

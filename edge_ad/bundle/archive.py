@@ -64,8 +64,12 @@ def deserialize(data: bytes) -> dict[str, bytes]:
             members = {entry.filename: archive.read(entry) for entry in entries}
     except BundleError:
         raise
-    # zipfile reports damage in many ways, struct.error and NotImplementedError among them.
-    except (zipfile.BadZipFile, ValueError, EOFError, OSError, RuntimeError, struct.error) as error:
+    # zipfile reports damage in many ways, struct.error and NotImplementedError among them; OverflowError
+    # is for an offset beyond what the machine can address.
+    except (
+        *(zipfile.BadZipFile, ValueError, EOFError, OSError, RuntimeError, struct.error),
+        OverflowError,
+    ) as error:
         raise BundleArchiveError(
             f"not a complete bundle ({error or type(error).__name__}): copy or build it again"
         ) from error

@@ -10,13 +10,12 @@ from __future__ import annotations
 import dataclasses
 import struct
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, ClassVar, Protocol, TypeVar, cast
 
 from edge_ad.errors import BundleModelStructureError
 
 MAX_OBJECTS = 500_000
-"""Tables and vector elements of one file: several times what the longest windows need."""
+"""Tables and vector elements of one file: twice what an unrolled window of a thousand samples needs."""
 
 _U32 = struct.Struct("<I")
 _I32 = struct.Struct("<i")
@@ -114,17 +113,6 @@ def positions() -> Any:
     return dataclasses.field(metadata={"type": _Offsets()})
 
 
-@cache
-def _declared(cls: type[Table]) -> dict[str, _FieldType]:
-    return {field.name: field.metadata["type"] for field in dataclasses.fields(cast(Any, cls))}
-
-
-@cache
-def _required(cls: type[Table]) -> frozenset[str]:
-    fields = dataclasses.fields(cast(Any, cls))
-    return frozenset(field.name for field in fields if field.default is dataclasses.MISSING)
-
-
 class Reader:
     """Reads tables of one file. Everything raises BundleModelStructureError for what is not well-formed."""
 
@@ -157,8 +145,9 @@ class Reader:
         self._within(position, size, 4, cls.__name__)
         values = {}
         for name, kind, offset in fields:
-            at = position + offset
-            self._within(at, kind.size, kind.size, f"{name} of {cls.__name__}")
+            at = position + offset  # inside the table, hence inside the file
+            if at % kind.size:
+                raise BundleModelStructureError(f"damaged: {name} of {cls.__name__} is not aligned")
             values[name] = kind.read(self, at)
         return cls(**values)
 
@@ -178,7 +167,7 @@ class Reader:
             raise BundleModelStructureError(f"damaged or of another format: {name_of_table} has a bad size")
         self._within(vtable, vtable_size, 2, name_of_table)
         offsets = struct.unpack_from(f"<{n_fields}H", self.content, vtable + 4)
-        declared = _declared(cls)
+        declared = {field.name: field for field in dataclasses.fields(cast(Any, cls))}
         fields = []
         for name, offset in zip(cls.layout, offsets, strict=False):
             if offset == 0:
@@ -187,17 +176,17 @@ class Reader:
                 raise BundleModelStructureError(
                     f"{name_of_table} has {name}, which no model of a bundle has: convert it with edge_ad"
                 )
-            if not 4 <= offset <= size - declared[name].size:
+            kind = declared.pop(name).metadata["type"]
+            if not 4 <= offset <= size - kind.size:
                 raise BundleModelStructureError(f"damaged: {name} leads outside of its {name_of_table}")
-            fields.append((name, declared[name], offset))
-        missing = _required(cls) - {name for name, _, _ in fields}
-        if missing:
-            raise BundleModelStructureError(f"damaged: {name_of_table} has no {min(missing)}")
+            fields.append((name, kind, offset))
+        for name, field in declared.items():
+            if field.default is dataclasses.MISSING:
+                raise BundleModelStructureError(f"damaged: {name_of_table} has no {name}")
         return size, fields
 
     def target(self, at: int) -> int:
-        """Where the offset at a position leads."""
-        self._within(at, 4, 4, "an offset")
+        """Where the offset leads that is stored at a position known to be inside."""
         position: int = at + _U32.unpack_from(self.content, at)[0]
         self._within(position, 4, 4, "an offset")
         return position

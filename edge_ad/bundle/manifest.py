@@ -363,6 +363,8 @@ def decode_manifest(plain: Mapping[str, object]) -> Manifest:
     known = {key: value for key, value in plain.items() if key != "unknown_keys"}
     try:
         newer = _is_newer(plain.get("schema"))
+        if len(known) < len(plain) and not newer:
+            raise DecodeError("unknown key unknown_keys")
         manifest = decode(Manifest, known, unknown.append if newer else None)
     except DecodeError as error:
         raise BundleManifestError(f"manifest.json: {error}") from error

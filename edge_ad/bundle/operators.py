@@ -9,11 +9,13 @@ type and constant index is checked here against what the kernel will read and wr
 from __future__ import annotations
 
 import math
-import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from edge_ad.bundle.flatbuffer_reader import Table
 from edge_ad.bundle.manifest import Quantization
@@ -34,9 +36,9 @@ from edge_ad.errors import BundleModelStructureError, BundleOperatorError
 
 _SIGMOID = Quantization(1 / 256, -128)
 _TANH = Quantization(1 / 128, 0)
-LARGEST_SCALE = 2.0**120
-"""Products and quotients of scales within it and its reciprocal are ordinary float32 numbers: where one is
-not, the kernels' conversion to integers ends the process."""
+LARGEST_SCALE = 2.0**60
+"""Scales within it and its reciprocal have products that float32 holds. Where a product is not an ordinary
+number, the kernels' conversion to integers ends the process."""
 
 
 class Kind(Enum):
@@ -63,9 +65,9 @@ class Tensor:
     quantization: Quantization | None = None
     data: memoryview = memoryview(b"")
 
-    def integers(self) -> tuple[int, ...]:
-        """The values of an int32 constant."""
-        return struct.unpack(f"<{len(self.data) // 4}i", self.data)
+    def integers(self) -> NDArray[np.int32]:
+        """The values of an int32 constant, flat."""
+        return np.frombuffer(self.data, "<i4")
 
     @property
     def scale(self) -> float:
@@ -112,9 +114,9 @@ class Step:
         if tensor.quantization != expected:
             self.check(False, f"{tensor.name} has {tensor.quantization}, and must have {expected}")
 
-    def check_factor(self, factor: float) -> None:
-        """Check a product or quotient of scales."""
-        fits = 1 / LARGEST_SCALE <= factor <= LARGEST_SCALE
+    def check_factor(self, factor: float, limit: float = LARGEST_SCALE) -> None:
+        """Check what the kernel multiplies by, which has to stay below a limit."""
+        fits = 1 / LARGEST_SCALE <= factor < limit
         self.check(fits, "the scales of its tensors are too far apart")
 
 
@@ -126,7 +128,8 @@ class Operator:
     code: int
     """Of the schema's BuiltinOperator."""
     roles: str
-    """What each input is: `v`alue, `w`eight, `b`ias, `i`ndices, `s`tate, `-` not given; `v*`: any number."""
+    """What each input is: `v`alue, `w`eight, `u` the same or unpacked from one, `b`ias, `i`ndices, `s`tate,
+    `-` not given; `v*` stands for any number of values."""
     check: Callable[[Step], None]
     types: Mapping[int, Types]
     """By version."""
@@ -169,6 +172,11 @@ def _check_value(step: Step, tensor: Tensor, types: Types) -> None:
 
 
 def _check_weight(step: Step, tensor: Tensor, types: Types) -> None:
+    _check_kind(step, tensor, Kind.CONSTANT)
+    _check_unpacked(step, tensor, types)
+
+
+def _check_unpacked(step: Step, tensor: Tensor, types: Types) -> None:
     _check_kind(step, tensor, Kind.CONSTANT, Kind.UNPACKED)
     step.check(tensor.dtype in types.weights, f"weights {tensor.name} cannot be {tensor.dtype}")
     symmetric = tensor.quantization is None or tensor.quantization.zero_point == 0
@@ -197,6 +205,7 @@ def _check_absent(step: Step, tensor: Tensor, types: Types) -> None:
 _ROLES: dict[str, Callable[[Step, Tensor, Types], None]] = {
     "v": _check_value,
     "w": _check_weight,
+    "u": _check_unpacked,
     "b": _check_bias,
     "i": _check_indices,
     "s": _check_state,
@@ -217,16 +226,14 @@ def _add(step: Step) -> None:
     _check_alike(step)
     (first, second), output = step.inputs, step.outputs[0]
     if output.quantization is not None:
-        # A quotient of 2**19 and more ends the process: the kernel wants a factor below one.
-        quotient = max(first.scale, second.scale) / output.scale
-        step.check(quotient < 0.999 * 2**19, "the scales of its tensors are too far apart")
+        # The kernel wants twice this and 20 bits less, rounded, to be below one, or ends the process.
+        step.check_factor(max(first.scale, second.scale) / output.scale, 0.999 * 2**19)
 
 
 def _mul(step: Step) -> None:
     _check_alike(step)
     (first, second), output = step.inputs, step.outputs[0]
     if output.quantization is not None:
-        step.check_factor(first.scale * second.scale)
         step.check_factor(first.scale * second.scale / output.scale)
 
 
@@ -259,8 +266,8 @@ def _fully_connected(step: Step) -> None:
     step.check_shape(output, (*kept, n_outputs))
     if output.quantization is not None:
         product = values.scale * weight.scale
-        step.check_factor(product)
-        step.check_factor(product / output.scale)
+        # XNNPACK refuses larger ones; ai-edge-litert then frees memory twice.
+        step.check_factor(product / output.scale, 2**8)
         fits = bias.quantization is not None and math.isclose(bias.scale, product, rel_tol=1e-6)
         step.check(fits, f"the scale of bias {bias.name} is not the product of the others")
 
@@ -272,7 +279,9 @@ def _dequantize(step: Step) -> None:
 def _reshape(step: Step) -> None:
     values, shape = step.inputs
     output = step.outputs[0]
-    step.check(shape.integers() == output.shape, f"{shape.name} is not the shape of {output.name}")
+    # Of a shape that is no vector the kernel takes no notice.
+    fits = shape.shape == (len(output.shape),) and shape.integers().tolist() == list(output.shape)
+    step.check(fits, f"{shape.name} is not the shape of {output.name}")
     fits = math.prod(values.shape) == math.prod(output.shape)
     step.check(fits, f"{values.name} of shape {values.shape} does not fit into {output.shape}")
     step.check_quantization(output, values.quantization)
@@ -283,8 +292,8 @@ def _slice(step: Step) -> None:
     output = step.outputs[0]
     rank = len(values.shape)
     step.check(begin.shape == size.shape == (rank,), "one begin and one size for each axis")
-    step.check_shape(output, size.integers())
-    for start, length, dimension in zip(begin.integers(), output.shape, values.shape, strict=True):
+    step.check_shape(output, tuple(size.integers().tolist()))
+    for start, length, dimension in zip(begin.integers().tolist(), output.shape, values.shape, strict=True):
         fits = start >= 0 and start + length <= dimension
         step.check(fits, f"{start} to {start + length} is outside of {values.name} with {dimension}")
     step.check_quantization(output, values.quantization)
@@ -292,7 +301,7 @@ def _slice(step: Step) -> None:
 
 def _split(step: Step) -> None:
     axis, values = step.inputs
-    step.check(axis.shape in ((), (1,)) and axis.integers() == (1,), "only axis 1 can be split")
+    step.check(axis.shape in ((), (1,)) and axis.integers()[0] == 1, "only axis 1 can be split")
     n = len(step.outputs)
     step.check(n == step.options.num_splits >= 1, f"{n} outputs, {step.options.num_splits} parts")
     step.check(len(values.shape) == 2, f"{values.name} is no matrix")
@@ -320,9 +329,9 @@ def _gather(step: Step) -> None:
     batch, n_rows, width = values.shape
     rows = indices.integers()
     step.check_shape(indices, (len(rows),))
-    outside = [row for row in (min(rows), max(rows)) if not 0 <= row < n_rows]
-    step.check(not outside, f"index {outside} is outside of {values.name} with {n_rows} rows")
     step.check_shape(step.outputs[0], (batch, len(rows), width))
+    for row in (int(rows.min()), int(rows.max())):
+        step.check(0 <= row < n_rows, f"index {row} is outside of {values.name} with {n_rows} rows")
 
 
 def _lstm(step: Step) -> None:
@@ -355,7 +364,7 @@ ALLOWED = {
         Operator("CONCATENATION", 2, "v*", _concatenation, _BOTH, ConcatenationOptions),
         Operator("DEQUANTIZE", 6, "w", _dequantize, {2: _HYBRID}),
         Operator(
-            *("FULLY_CONNECTED", 9, "vwb", _fully_connected),
+            *("FULLY_CONNECTED", 9, "vub", _fully_connected),
             {4: _INTEGER, 5: _FLOAT_OR_HYBRID},
             FullyConnectedOptions,
         ),

@@ -198,9 +198,7 @@ class _Run:
         for number, at in enumerate(operators):
             entry = self._reader.table(OperatorEntry, at)
             self._operands += len(entry.inputs) + len(entry.outputs)
-            _check(
-                self._operands <= MAX_OBJECTS, "the operators have more operands than any model of a bundle"
-            )
+            _check(self._operands <= MAX_OBJECTS, f"more than {MAX_OBJECTS} operands")
             self._check_operator(number, entry)
         for tensor in self._tensors:
             _check(tensor.kind is not Kind.PENDING, f"{tensor.name} is never computed")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edge_ad.cli.options import PATH
+from edge_ad.cli.options import store_option
 
 if TYPE_CHECKING:
     from edge_ad.bundle.diff import Change
@@ -38,16 +38,20 @@ _COUNTED = ("parity", "proof", "measured_forms", "calibration")
 
 
 @click.command()
-@click.argument("before", metavar="A", type=PATH)
-@click.argument("after", metavar="B", type=PATH)
+@click.argument("before", metavar="A")
+@click.argument("after", metavar="B")
 @click.option("--json", "as_json", is_flag=True, help="Print every change: path, before, after.")
-def diff(before: Path, after: Path, as_json: bool) -> None:
-    """Show what changed from bundle A to bundle B; exit 0 whether or not anything did."""
-    from edge_ad.bundle.bundle import read
+@store_option
+def diff(before: str, after: str, as_json: bool, store: Path | None) -> None:
+    """Show what changed from bundle A to bundle B; exit 0 whether or not anything did.
+
+    Either is a file, or @ASSET of this machine's store.
+    """
     from edge_ad.bundle.codec import encode
     from edge_ad.bundle.diff import diff as find_changes
+    from edge_ad.runtime.store.open import find_bundle
 
-    changes = find_changes(read(before), read(after))
+    changes = find_changes(find_bundle(before, store).bundle, find_bundle(after, store).bundle)
     if as_json:
         import json
 

@@ -7,47 +7,52 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edge_ad.cli.options import PATH
+from edge_ad.cli.options import bundle_argument, store_option
 
 if TYPE_CHECKING:
     from edge_ad.bundle.bundle import Bundle
     from edge_ad.bundle.manifest import Manifest, VariantEntry
+    from edge_ad.runtime.store.open import FoundBundle
 
 
 @click.command()
-@click.argument("bundle", type=PATH)
+@bundle_argument
 @click.option("--json", "as_json", is_flag=True, help="Print the manifest.")
 @click.option("--card", is_flag=True, help="Print the model card, which is Markdown.")
-def inspect(bundle: Path, as_json: bool, card: bool) -> None:
-    """Show what BUNDLE holds, after checking its digests."""
-    from edge_ad.bundle.bundle import read
+@store_option
+def inspect(bundle: str, as_json: bool, card: bool, store: Path | None) -> None:
+    """Show what BUNDLE (a file, or @ASSET of this machine's store) holds, after verifying it."""
     from edge_ad.bundle.manifest import to_json
     from edge_ad.errors import ConfigurationError
+    from edge_ad.runtime.store.open import find_bundle
     from edge_ad.text import printable, printable_json
 
     if as_json and card:
         raise ConfigurationError("give either --json or --card, not both")
-    loaded = read(bundle)
+    found = find_bundle(bundle, store)
+    loaded = found.bundle
     manifest = loaded.manifest
     if as_json:
         click.echo(printable_json(to_json(manifest).decode()))
     elif card:
         if not manifest.card_file:
             raise ConfigurationError(
-                f"{bundle} holds no model card: its schema is {manifest.schema}, cards came with 1.1; "
-                "build it anew for one"
+                f"{bundle} holds no model card (before schema 1.1 no bundle did): build it anew for one"
             )
         text = loaded.members[manifest.card_file].decode()
         click.echo("\n".join(map(printable, text.split("\n"))), nl=False)
     else:
-        click.echo("\n\n".join((_identity(manifest), _channels(manifest), _variants(loaded))))
+        click.echo("\n\n".join((_identity(found), _channels(manifest), _variants(loaded))))
     for key in manifest.unknown_keys:
         click.echo(f"ignored, from a newer edge_ad: {printable(key)}", err=True)
 
 
-def _identity(manifest: Manifest) -> str:
+def _identity(found: FoundBundle) -> str:
     from edge_ad.text import printable
 
+    manifest = found.bundle.manifest
+    overlaid = found.running is not found.bundle
+    recalibrated = f"yes: edge-ad store log {manifest.asset}" if overlaid else "no"
     rows = (
         ("asset", manifest.asset),
         ("version", f"{manifest.model_version}, build {manifest.build_number}"),
@@ -67,6 +72,11 @@ def _identity(manifest: Manifest) -> str:
             "learned from",
             f"{manifest.provenance.train_rows} rows of the recording with SHA-256 "
             f"{manifest.provenance.data_sha256}",
+        ),
+        ("signature", found.bundle.signature.text()),
+        (
+            "recalibrated",
+            "no" if found.running is found.bundle else f"yes: edge-ad store log {manifest.asset}",
         ),
         ("model card", "edge-ad inspect --card" if manifest.card_file else "none"),
     )

@@ -13,6 +13,7 @@ import click
 
 from edge_ad import __version__
 from edge_ad.errors import EdgeAdError, MissingDependencyError, OutputError, Terminated
+from edge_ad.text import printable
 
 _COMMANDS = {
     "build": "build:build",
@@ -112,7 +113,7 @@ def main() -> NoReturn:
         click.echo(f"edge-ad: {missing}", err=True)
         code = missing.exit_code
     except EdgeAdError as error:
-        click.echo(f"edge-ad: {error}", err=True)
+        click.echo(f"edge-ad: {_shown(error)}", err=True)
         code = error.exit_code
     except (BrokenPipeError, _ReaderGoneError):
         # The reader has seen enough: a normal end.
@@ -126,6 +127,11 @@ def main() -> NoReturn:
         click.echo(f"edge-ad: {failure}", err=True)
         code = failure.exit_code
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _shown(error: EdgeAdError) -> str:
+    """The message, with nothing in it that a terminal takes for a command: names may come from a file."""
+    return "\n".join(map(printable, str(error).split("\n")))
 
 
 def _require_streams() -> None:

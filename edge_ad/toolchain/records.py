@@ -156,7 +156,7 @@ def _flaw(path: Path, record: _Record | None, key: str) -> str:
     if record is None:
         return f"{path} {'is damaged' if path.exists() else 'is missing'}"
     if record.key != key:
-        return f"{path} is of other settings, recordings or weights than the plan's"
+        return f"{path} does not fit the plan"
     for name, digest in record.files.items():
         file = path.with_name(name)
         if (found := _digest(file)) != digest:

@@ -1,1 +1,1 @@
-"""Power cuts: an installer killed at every system call that changes the disk, and writes that never arrived."""
+"""Power cuts: an installer killed at every call that changes the disk, and writes that never arrived."""

@@ -51,8 +51,9 @@ def steps(bundles: Path) -> list[tuple[str, Callable[[Store], object]]]:
     def recalibrate(store: Store) -> object:
         active = store.active(ASSET).original.manifest
         limits = tuple(NewLimit(v.name, v.limit.ucl, v.limit.ucl * 1.1, 500) for v in active.variants)
+        made = "2026-01-01T00:00:00+00:00"
         return store.apply_overlay(
-            Overlay("1.0", active.bundle_id, ASSET, "2026-01-01T00:00:00+00:00", "me", "0" * 64, 500, 0, limits)
+            Overlay("1.0", active.bundle_id, ASSET, made, "me", "0" * 64, 500, 0, limits)
         )
 
     return [

@@ -184,7 +184,7 @@ def test_nothing_is_packed_or_judged_by_what_was_made_for_another_plan(small_bui
     for step in ("pack", "gate", "report"):
         result = edge_ad(step, build_copy)
         assert result.returncode == 2
-        assert "does not fit the plan, or was damaged: run 'edge-ad" in result.stderr
+        assert "does not fit the plan: run 'edge-ad" in result.stderr
     assert snapshot(build_copy / "bundles") == before
 
 
@@ -210,6 +210,15 @@ def test_a_damaged_work_file_is_made_again(small_build, build_copy, name, damage
     result = edge_ad(*arguments, build_copy)
     assert result.returncode == 0, result.stderr
     assert snapshot(build_copy / "bundles") == snapshot(root / "build/bundles")
+
+
+def test_a_damaged_file_is_named_and_not_the_record_beside_it(build_copy):
+    path = build_copy / "work/north/tiny.weights.npz"
+    path.write_bytes(path.read_bytes()[:-40])
+    result = edge_ad("convert", build_copy)
+    assert result.returncode == 2
+    assert f"{path} is damaged, or was changed since: run 'edge-ad train" in result.stderr
+    assert "training.json" not in result.stderr
 
 
 def test_two_builds_in_one_folder(small_build, tmp_path):

@@ -5,7 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from edge_ad.bundle.bundle import read
+from edge_ad.bundle.bundle import pack, read
+from edge_ad.errors import BundleMismatchError
 from edge_ad.text import printable
 from edge_ad.toolchain.datasets.fetch import skab_files
 from edge_ad.toolchain.datasets.formats import PUMP
@@ -160,6 +161,15 @@ def test_names_do_not_break_the_table(name, unit):
     first = texts.index("plausible range") + 1
     assert texts[first : first + 2] == [shown(name), shown(unit)]
     assert "html_inline" not in marks
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"), [("none.md", b"# Card", "is missing"), ("model-card.md", b"\xff", "UTF-8")]
+)
+def test_a_card_that_is_missing_or_no_text(name, content, words):
+    manifest = dataclasses.replace(TOY.manifest, card_file=name)
+    with pytest.raises(BundleMismatchError, match=words):
+        pack(manifest, {**TOY.members, "model-card.md": content})
 
 
 def test_the_same_inputs_give_the_same_text():

@@ -1,6 +1,7 @@
 """The examples in the documents are what the program reads."""
 
 import re
+import runpy
 from pathlib import Path
 
 from edge_ad.toolchain.datasets.formats import load_format
@@ -16,3 +17,20 @@ def test_the_example_files(tmp_path):
     assert load_format(path).channels[0].unit == "bar"
     path.write_text(blocks[1])
     assert load_settings(path) == BuildSettings()
+
+
+def test_the_tool_writes_the_table_of_the_document(capsys):
+    tool = runpy.run_path(str(ROOT / "tools" / "bench_convert.py"))
+    error = "ConverterError: <unknown>:0: error: Lowering tensor list ops is failed. Please consider using"
+    row = {"ours": False, "problem": None, "size_bytes": 40_200, "max_score_error": None, "f1": None}
+    rows = [
+        {**row, "model": model, "route": route, "problem": problem, "raw_ns": [1000]}
+        for model in ("tiny", "full")
+        for route, problem in (("dynamic batch", error), ("unrolled", None))
+    ]
+    tool["show"](rows)
+    lines = capsys.readouterr().out.splitlines()
+    document = (ROOT / "docs" / "conversion.md").read_text().splitlines()
+    assert lines[0] in document
+    assert lines[2] in document
+    assert "fails: lowering of tensor lists" in lines[2]

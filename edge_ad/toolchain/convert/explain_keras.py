@@ -185,7 +185,7 @@ def _notes(
             f"Input(({wanted}), batch_size=1){consequence}"
         )
     elif shape[0] != 1:
-        yield f"the batch is {shape[0]}: a device scores window by window, so fix it to 1 (edge-ad's forms do)"
+        yield f"the batch is {shape[0]}: a device scores one window at a time; edge-ad's forms fix it to 1"
     if None in shape[1:]:
         taken = f"edge-ad takes the {steps} of RepeatVector" if steps else "fix it in the model's Input"
         yield f"the length of a window is open (None): {taken}"

@@ -1,4 +1,4 @@
-"""Reading an LSTM autoencoder from a `.keras` file that somebody else trained."""
+"""Reading a `.keras` file that somebody else wrote, without running anything that is in it."""
 
 from __future__ import annotations
 
@@ -9,20 +9,8 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from edge_ad.errors import ConversionError
-from edge_ad.toolchain.architecture import Architecture, Weights
-from edge_ad.toolchain.convert.keras_chain import find_architecture
 from edge_ad.toolchain.convert.model_files import keras_config
 from edge_ad.toolchain.tensorflow import load_keras
-
-
-def read_keras(path: Path) -> tuple[Architecture, Weights]:
-    """Shape and weights. Raises ConversionError naming what does not fit, layer by layer, and what to do."""
-    problems = foreign_code(keras_config(path)[0])
-    if not problems:
-        found, problems = find_architecture(load_keras_model(path))
-        if found is not None:
-            return found
-    raise ConversionError(f"{path} cannot be converted: {'; '.join(problems)}")
 
 
 def load_keras_model(path: Path) -> Any:

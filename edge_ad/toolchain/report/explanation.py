@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
+from edge_ad.text import align, printable
 from edge_ad.toolchain.convert.explain import Explanation
 from edge_ad.toolchain.convert.explain_keras import KerasExplanation, LayerEntry
 
@@ -11,7 +10,7 @@ from edge_ad.toolchain.convert.explain_keras import KerasExplanation, LayerEntry
 def explanation_text(found: Explanation | KerasExplanation, what: str) -> str:
     """A few lines per model; `what` names it."""
     lines = _tflite_lines(found) if isinstance(found, Explanation) else _keras_lines(found)
-    return "\n".join([what, *(f"  {line}" for line in lines)])
+    return "\n".join([what, *(f"  {printable(line)}" for line in lines)])
 
 
 def _tflite_lines(found: Explanation) -> list[str]:
@@ -41,9 +40,12 @@ def _keras_lines(found: KerasExplanation) -> list[str]:
         )
         if found.not_counted:
             lines.append(f"not counted: {', '.join(found.not_counted)}")
-    rows = [("layer", "type", "output", "parameters", "multiply-adds")]
-    rows.append(("(input)", "", _shape(found.input_shape), "", ""))
-    lines += _columns([*rows, *(_layer_row(layer) for layer in found.layers)], right=(3, 4))
+    rows: list[tuple[str, ...]] = [
+        ("layer", "type", "output", "parameters", "multiply-adds"),
+        ("(input)", "", _shape(found.input_shape), "", ""),
+        *map(_layer_row, found.layers),
+    ]
+    lines += align(rows, left=3).splitlines()
     notes = [f"* {note}" for note in found.notes]
     if found.problems:
         problems = [f"* {problem}" for problem in found.problems]
@@ -61,25 +63,22 @@ def _keras_lines(found: KerasExplanation) -> list[str]:
                 str(model.multiply_adds),
             )
         )
-    return [*lines, *_columns(rows, right=(1, 2, 3, 4)), *notes]
+    return [*lines, *align(rows, left=1).splitlines(), *notes]
 
 
-def _layer_row(layer: LayerEntry) -> tuple[str, str, str, str, str]:
-    numbers = ("?" if n is None else str(n) for n in (layer.parameters, layer.multiply_adds))
-    return (layer.name, layer.kind, _shape(layer.output_shape), *numbers)  # type: ignore[return-value]
+def _layer_row(layer: LayerEntry) -> tuple[str, ...]:
+    return (
+        layer.name,
+        layer.kind,
+        _shape(layer.output_shape),
+        _number(layer.parameters),
+        _number(layer.multiply_adds),
+    )
+
+
+def _number(value: int | None) -> str:
+    return "?" if value is None else str(value)
 
 
 def _shape(shape: tuple[int | None, ...] | None) -> str:
     return "?" if shape is None else f"({', '.join(map(str, shape))})"
-
-
-def _columns(rows: Sequence[tuple[str, ...]], right: tuple[int, ...]) -> list[str]:
-    """Rows as wide as their widest cells; columns of numbers end at the same place."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
-        "  ".join(
-            cell.rjust(width) if i in right else cell.ljust(width)
-            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    ]
