@@ -5,8 +5,9 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DEMO := build/demo
 BENCH_SAMPLES ?= 1000000
+FUZZ_SECONDS ?= 600
 
-.PHONY: help setup demo test test-pi bench bench-convert lint lock clean
+.PHONY: help setup demo test test-pi bench bench-convert fuzz lint lock clean
 
 help:
 	@echo 'make setup    environment of this folder in $(VENV) (TensorFlow: about 2 GB, a minute or two)'
@@ -15,6 +16,7 @@ help:
 	@echo 'make test-pi  the device tests in environments that hold only what a device installs'
 	@echo 'make bench    latency and memory of the demo bundle on this machine, as JSON (minutes)'
 	@echo 'make bench-convert SKAB=FOLDER  our converted forms against the stock routes (half an hour)'
+	@echo 'make fuzz     broken bundles and models by the hundred thousand (FUZZ_SECONDS=600)'
 	@echo 'make lock     choose versions anew for requirements/*.txt'
 
 setup: $(READY)
@@ -41,6 +43,12 @@ bench-convert: setup
 	$(BIN)/edge-ad build --preset skab $(SKAB) -o build/skab > /dev/null
 	$(BIN)/python tools/bench_convert.py build/skab build/bench-convert.json --plot build/bench-convert.png
 
+fuzz: setup
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements/host.txt -e '.[fuzz]' \
+		|| echo 'atheris does not install here: mutations that no coverage guides instead'
+	$(BIN)/python tools/fuzz_bundle.py --seconds $(FUZZ_SECONDS)
+	$(BIN)/python tools/fuzz_models.py --count 2000
+
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -54,13 +62,14 @@ bench: setup
 	$(BIN)/edge-ad bench $(DEMO)/bundles/pump-0.edgead -o build/bench.json
 	$(BIN)/python tools/bench_stream.py $(DEMO)/bundles/pump-0.edgead $(DEMO)/recordings/pump-0.csv \
 		build/bench-stream.json $(BENCH_SAMPLES)
-	@echo 'raw values: build/bench.json, build/bench-stream.json'
+	$(BIN)/python tools/bench_verify.py tests/data/toy.edgead build/bench-verify.json
+	@echo 'raw values: build/bench.json, build/bench-stream.json, build/bench-verify.json'
 
 lock:
 	$(PYTHON) -m venv build/lock && build/lock/bin/pip install --quiet uv
-	build/lock/bin/uv pip compile -q -U --universal --python-version 3.11 pyproject.toml --extra host --extra dev \
+	build/lock/bin/uv pip compile -q -U --universal --python-version 3.11 pyproject.toml --extra host --extra dev --extra fuzz \
 		--no-emit-index-url --no-annotate --no-header -o requirements/host.txt
-	build/lock/bin/uv pip compile -q -U --universal --python-version 3.11 pyproject.toml --extra device \
+	build/lock/bin/uv pip compile -q -U --universal --python-version 3.11 pyproject.toml --extra device --extra signing \
 		--no-emit-index-url --no-annotate --no-header -o requirements/device.txt
 
 clean:

@@ -14,6 +14,9 @@ import sys
 import tempfile
 from pathlib import Path
 
+from edge_ad.bundle.archive import SIGNATURE, deserialize
+from edge_ad.bundle.secret_key import SecretKey, public_part
+from edge_ad.bundle.signing import sign
 from edge_ad.toolchain.datasets.pump import Fault, FaultEpisode, simulate_pump
 from edge_ad.toolchain.datasets.simulated import pump_csv
 
@@ -42,6 +45,11 @@ def main() -> None:
         for optimize, name in (("speed", "toy-fast.edgead"), ("size", "toy.edgead")):
             edge_ad(*build, "--optimize", optimize)
             (folder / name).write_bytes((work / "build" / "bundles" / "toy.edgead").read_bytes())
+    # A key that is no secret: what signs the toy is for tests alone.
+    key = SecretKey(b"toy key.", b"\1" * 32, public_part(b"\1" * 32))
+    signed = sign((folder / "toy.edgead").read_bytes(), key)
+    (folder / "toy.minisig").write_bytes(deserialize(signed)[SIGNATURE])
+    (folder / "toy.pub").write_text(key.public.text())
     stream = rows[560:760]
     del stream[30:45]  # a gap
     cells = stream[70].split(";")

@@ -33,8 +33,9 @@ class Environment:
 def environments() -> list[Environment]:
     """One environment per TFLite interpreter package that a device may have."""
     return [
-        Environment("ai-edge-litert", sys.executable, "[device]", ()),
-        # What a 32-bit Raspberry Pi OS bookworm takes; these wheels end with Python 3.11.
+        Environment("ai-edge-litert", sys.executable, "[device,signing]", ()),
+        # What a 32-bit Raspberry Pi OS bookworm takes; these wheels end with Python 3.11. Without the
+        # library for signatures, to see that it is not needed before a key is trusted.
         Environment("tflite-runtime", _python311(), "", ("tflite-runtime==2.14.0", "numpy<2")),
     ]
 

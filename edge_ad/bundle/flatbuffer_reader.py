@@ -83,9 +83,8 @@ class _Offsets:
 
     def read(self, reader: Reader, at: int) -> tuple[int, ...]:
         position = reader.target(at)
-        start, _ = reader.vector(position, 4, 4)
-        offsets = reader.numbers(position, "I")
-        return tuple(start + 4 * index + offset for index, offset in enumerate(offsets))
+        offsets = reader.numbers(position, "I")  # each from its own place
+        return tuple(position + 4 + 4 * index + offset for index, offset in enumerate(offsets))
 
 
 def scalar(code: str, default: Any = 0) -> Any:
@@ -187,9 +186,11 @@ class Reader:
 
     def target(self, at: int) -> int:
         """Where the offset leads that is stored at a position known to be inside."""
-        position: int = at + _U32.unpack_from(self.content, at)[0]
-        self._within(position, 4, 4, "an offset")
-        return position
+        offset: int = _U32.unpack_from(self.content, at)[0]
+        self._within(at + offset, 4, 4, "an offset")
+        if offset == 0:
+            raise BundleModelStructureError(f"damaged: the offset at {at} leads to itself")
+        return at + offset
 
     def vector(self, position: int, item_size: int, alignment: int) -> tuple[int, int]:
         """Where the items of a vector start, and how many there are."""

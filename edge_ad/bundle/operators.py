@@ -36,9 +36,9 @@ from edge_ad.errors import BundleModelStructureError, BundleOperatorError
 
 _SIGMOID = Quantization(1 / 256, -128)
 _TANH = Quantization(1 / 128, 0)
-LARGEST_SCALE = 2.0**60
-"""Scales within it and its reciprocal have products that float32 holds. Where a product is not an ordinary
-number, the kernels' conversion to integers ends the process."""
+SCALES = (2.0**-100, 2.0**60)
+"""Smallest and largest scale. Within them no kernel's product leaves float32 on the way to its integers:
+where one does, the process ends."""
 
 
 class Kind(Enum):
@@ -114,10 +114,9 @@ class Step:
         if tensor.quantization != expected:
             self.check(False, f"{tensor.name} has {tensor.quantization}, and must have {expected}")
 
-    def check_factor(self, factor: float, limit: float = LARGEST_SCALE) -> None:
+    def check_factor(self, factor: float, limit: float = SCALES[1]) -> None:
         """Check what the kernel multiplies by, which has to stay below a limit."""
-        fits = 1 / LARGEST_SCALE <= factor < limit
-        self.check(fits, "the scales of its tensors are too far apart")
+        self.check(SCALES[0] <= factor < limit, "the scales of its tensors are too far apart")
 
 
 @dataclass(frozen=True)
@@ -226,8 +225,10 @@ def _add(step: Step) -> None:
     _check_alike(step)
     (first, second), output = step.inputs, step.outputs[0]
     if output.quantization is not None:
-        # The kernel wants twice this and 20 bits less, rounded, to be below one, or ends the process.
-        step.check_factor(max(first.scale, second.scale) / output.scale, 0.999 * 2**19)
+        smaller, larger = sorted((first.scale, second.scale))
+        step.check_factor(smaller / larger)
+        # The kernel wants 19 bits less than this, rounded, to be below one, or ends the process.
+        step.check_factor(larger / output.scale, 0.999 * 2**19)
 
 
 def _mul(step: Step) -> None:

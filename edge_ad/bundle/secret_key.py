@@ -64,8 +64,7 @@ class SecretKey:
 def new_key() -> SecretKey:
     """A fresh key pair. Raises MissingDependencyError."""
     seed = secrets.token_bytes(32)
-    public = _ed25519().from_private_bytes(seed).public_key()
-    return SecretKey(secrets.token_bytes(8), seed, public.public_bytes_raw())
+    return SecretKey(secrets.token_bytes(8), seed, public_part(seed))
 
 
 def write_secret_key(path: Path, key: SecretKey, passphrase: str | None) -> None:
@@ -120,7 +119,7 @@ def read_secret_key(path: Path, passphrase: str | None) -> SecretKey:
         wrong = "the passphrase is wrong, or the file" if method == _SCRYPT else "the file"
         raise KeyFileError(f"{path}: {wrong} is damaged")
     key = SecretKey(secret[:8], secret[8:40], secret[40:])
-    if _ed25519().from_private_bytes(key.seed).public_key().public_bytes_raw() != key.point:
+    if public_part(key.seed) != key.point:
         raise KeyFileError(f"{path}: its private and its public part are not a pair")
     return key
 
@@ -157,6 +156,14 @@ def _scrypt_parameters(operations: int, memory: int) -> tuple[int, int, int]:
     if not p:
         p = max(1, min(operations // 4 // 2**exponent, 0x3FFFFFFF) // r)
     return 2**exponent, r, p
+
+
+def public_part(seed: bytes) -> bytes:
+    """The 32 bytes to hand out for 32 secret ones. Raises MissingDependencyError."""
+    ed25519 = _ed25519()
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+    return ed25519.from_private_bytes(seed).public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
 
 
 def _ed25519() -> type[Ed25519PrivateKey]:

@@ -16,7 +16,7 @@ from edge_ad.bundle.manifest import Quantization
 from edge_ad.bundle.operators import (
     ABSENT,
     ALLOWED,
-    LARGEST_SCALE,
+    SCALES,
     Kind,
     Operator,
     Step,
@@ -174,7 +174,7 @@ def _read_quantization(name: str, dtype: str, reader: Reader, at: int | None) ->
     _check(counts == (1, 1), f"{name} has {counts[0]} scales and {counts[1]} zero points, not one")
     (scale,), (zero_point,) = entry.scale, entry.zero_point
     # Also refuses NaN. Scales of int32 are products of others and checked where they are used.
-    _check(dtype == "int32" or 1 / LARGEST_SCALE <= scale <= LARGEST_SCALE, f"{name} has scale {scale}")
+    _check(dtype == "int32" or SCALES[0] <= scale <= SCALES[1], f"{name} has scale {scale}")
     fits = zero_point == 0 or (dtype == "int8" and -128 <= zero_point <= 127)
     _check(fits, f"{name} has zero point {zero_point}")
     return Quantization(scale, zero_point)

@@ -74,10 +74,7 @@ def _identity(found: FoundBundle) -> str:
             f"{manifest.provenance.data_sha256}",
         ),
         ("signature", found.bundle.signature.text()),
-        (
-            "recalibrated",
-            "no" if found.running is found.bundle else f"yes: edge-ad store log {manifest.asset}",
-        ),
+        ("recalibrated", recalibrated),
         ("model card", "edge-ad inspect --card" if manifest.card_file else "none"),
     )
     return "\n".join(f"{name:<14}{printable(value)}" for name, value in rows)

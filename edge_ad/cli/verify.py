@@ -25,7 +25,7 @@ def verify(bundle: str, store: Path | None, as_json: bool) -> None:
     from edge_ad.runtime.store.open import find_bundle
 
     found = find_bundle(bundle, store)
-    tests = replay_on_interpreters(found.data)
+    tests = replay_on_interpreters(found.bundle)
     if as_json:
         report = {
             "bundle_id": found.bundle.manifest.bundle_id,

@@ -6,18 +6,18 @@ interpreter must not take the installer along.
 
 from __future__ import annotations
 
-import json
+import multiprocessing
 import signal
-import subprocess
-import sys
+import warnings
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from time import monotonic
 
 import numpy as np
 
 from edge_ad.bench.machine import machine_facts
-from edge_ad.bundle.bundle import Bundle, unpack
-from edge_ad.bundle.codec import decode, encode
-from edge_ad.errors import BundleError, BundleGoldenError, BundleModelError, MissingDependencyError
+from edge_ad.bundle.bundle import Bundle
+from edge_ad.errors import BundleGoldenError, BundleModelError, EdgeAdError, MissingDependencyError
 from edge_ad.runtime.detector import Detector
 from edge_ad.runtime.interpreter import installed_interpreters, interpreter_version, use_interpreter
 
@@ -93,8 +93,8 @@ def self_test(bundle: Bundle, variant: str) -> SelfTest:
     )
 
 
-def replay_on_interpreters(data: bytes, interpreters: list[str] | None = None) -> list[InterpreterTest]:
-    """Replay the golden windows of a verified bundle's bytes, in a process per interpreter.
+def replay_on_interpreters(bundle: Bundle, interpreters: list[str] | None = None) -> list[InterpreterTest]:
+    """Replay the golden windows of a verified bundle, in a process for each interpreter.
 
     All that are installed, for None. Raises MissingDependencyError where there is none.
     """
@@ -103,15 +103,15 @@ def replay_on_interpreters(data: bytes, interpreters: list[str] | None = None) -
         raise MissingDependencyError(
             "no TFLite interpreter is installed; install one with: pip install 'edge-ad[device]'"
         )
-    return [_test_interpreter(data, name) for name in names]
+    return [_replay_on(bundle, name) for name in names]
 
 
-def require_golden_scores(data: bytes) -> list[InterpreterTest]:
+def require_golden_scores(bundle: Bundle) -> list[InterpreterTest]:
     """As `replay_on_interpreters`, for the interpreter that would run the bundle here.
 
     Raises BundleModelError where it refuses a model or dies of it, BundleGoldenError where a score differs.
     """
-    tests = replay_on_interpreters(data, installed_interpreters()[:1] or None)
+    tests = replay_on_interpreters(bundle, installed_interpreters()[:1] or None)
     for test in tests:
         if test.problem:
             raise BundleModelError(f"{test.interpreter}: {test.problem}")
@@ -130,49 +130,57 @@ def mismatch_text(interpreter: str, failed: list[SelfTest]) -> str:
     )
 
 
-def _test_interpreter(data: bytes, name: str) -> InterpreterTest:
-    # -P: a file in the folder the user happens to stand in is no module of ours
-    command = [sys.executable, "-P", "-m", "edge_ad.runtime.selftest", name]
+def _replay_on(bundle: Bundle, name: str) -> InterpreterTest:
+    # Forked: the child has numpy and the bundle already, which on a small board is half of the time.
+    context = multiprocessing.get_context("fork")
+    receiver, sender = context.Pipe(duplex=False)
+    child = context.Process(target=_replay, args=(bundle, name, sender))
+    with warnings.catch_warnings():
+        # Python 3.12 warns of threads; numpy's are idle, and its library minds the fork.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        child.start()
+    sender.close()
+    version, variant, problem = name, "its first variant", ""
+    results: list[SelfTest] = []
+    deadline = monotonic() + TIME_LIMIT_S
     try:
-        process = subprocess.run(command, input=data, capture_output=True, timeout=TIME_LIMIT_S, check=False)
-        output, code, errors = process.stdout, process.returncode, process.stderr
-    except subprocess.TimeoutExpired as expired:
-        output, code, errors = expired.stdout or b"", None, b""
-    lines = [json.loads(line) for line in output.decode().splitlines() if line.endswith("}")]
-    version = next((line["interpreter"] for line in lines if "interpreter" in line), name)
-    results = tuple(decode(SelfTest, line["result"]) for line in lines if "result" in line)
-    problem = next((line["problem"] for line in lines if "problem" in line), "")
-    if code != 0 and not problem:
-        at = next((line["variant"] for line in reversed(lines) if "variant" in line), "its first variant")
-        problem = f"{at}: {_ending(code, errors)}"
-    return InterpreterTest(version, results, problem)
+        while receiver.poll(max(0.0, deadline - monotonic())):
+            match receiver.recv():
+                case ("version", version):
+                    pass
+                case ("variant", variant):
+                    pass
+                case ("result", result):
+                    results.append(result)
+                case ("problem", problem):
+                    pass
+        problem = problem or f"{variant}: no answer within {TIME_LIMIT_S} s"
+    except EOFError:  # the child has ended
+        child.join()
+        if child.exitcode and not problem:
+            problem = f"{variant}: {_ending(child.exitcode)}"
+    finally:
+        if child.is_alive():
+            child.kill()
+            child.join()
+        receiver.close()
+    return InterpreterTest(version, tuple(results), problem)
 
 
-def _ending(code: int | None, errors: bytes) -> str:
-    if code is None:
-        return f"the interpreter did not answer within {TIME_LIMIT_S} s and was ended"
+def _ending(code: int) -> str:
     if code < 0:
         return f"the interpreter died of {signal.Signals(-code).name}"
-    last = errors.decode(errors="replace").strip().splitlines()[-1:]
-    return f"the interpreter's process ended with code {code}: {''.join(last) or 'it said nothing'}"
+    return f"the interpreter's process ended with code {code}"
 
 
-def _serve(name: str) -> None:
-    """The process that runs models: a bundle on stdin, a line of JSON for each thing that happens."""
-
-    def say(**fields: object) -> None:
-        print(json.dumps(fields), flush=True)
-
+def _replay(bundle: Bundle, name: str, sender: Connection) -> None:
+    """In the child: say each thing before it is tried, so that what killed the process is known."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     use_interpreter(name)
     try:
-        bundle = unpack(sys.stdin.buffer.read())
-        say(interpreter=interpreter_version())
+        sender.send(("version", interpreter_version()))
         for variant in bundle.manifest.variants:
-            say(variant=variant.name)
-            say(result=encode(self_test(bundle, variant.name)))
-    except (BundleError, MissingDependencyError) as error:
-        say(problem=str(error))
-
-
-if __name__ == "__main__":
-    _serve(sys.argv[1])
+            sender.send(("variant", variant.name))
+            sender.send(("result", self_test(bundle, variant.name)))
+    except EdgeAdError as error:
+        sender.send(("problem", str(error)))

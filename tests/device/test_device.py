@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
 
@@ -27,6 +28,7 @@ def test_importing_the_runtime_loads_only_what_a_device_has():
 import sys
 before = set(sys.modules)
 import edge_ad.runtime, edge_ad.runtime.stream, edge_ad.runtime.sinks.ndjson, edge_ad.runtime.selftest
+import edge_ad.runtime.store.service, edge_ad.runtime.recalibrate
 import edge_ad.runtime.benchmark, edge_ad.runtime.sources.csv_lines, edge_ad.bench.machine
 import edge_ad.runtime.interpreter as interpreter
 interpreter.interpreter_version()
@@ -37,7 +39,7 @@ print("\\n".join(n for n in sys.modules if n.startswith("edge_ad.")))
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     names = set(result.stdout.split())
     ours = {name.split(".")[1] for name in names if name.startswith("edge_ad.")}
-    assert ours <= {"bench", "bundle", "detect", "errors", "files", "runtime"}
+    assert ours <= {"bench", "bundle", "detect", "errors", "files", "runtime", "text"}
     interpreters = {"ai_edge_litert", "tflite_runtime"}
     others = {name for name in names if "." not in name and "cython" not in name}
     others -= {"edge_ad", "numpy"} | interpreters
@@ -294,3 +296,54 @@ def test_what_only_a_workstation_can_do_is_said_in_a_line(tmp_path, toy_csv):
     assert result.returncode == 1
     assert "needs pebble: install 'edge-ad[host]'" in result.stderr
     assert "Traceback" not in result.stderr
+
+
+@pytest.fixture
+def in_store(tmp_path):
+    """`edge-ad` with a store of its own."""
+    env = os.environ | {"EDGE_AD_STORE": str(tmp_path / "store")}
+
+    def command(*arguments, code=0):
+        result = run(*arguments, env=env)
+        assert result.returncode == code, result.stderr
+        assert "Traceback" not in result.stderr
+        return result
+
+    return command
+
+
+def test_install_update_roll_back(in_store, toy_bundle_path, toy_csv, tmp_path):
+    from tests.forge import edited
+
+    data = toy_bundle_path.read_bytes()
+    for number in (1, 2):
+        path = tmp_path / f"{number}.edgead"
+        path.write_bytes(edited(data, lambda manifest, n=number: manifest.update(build_number=n)))
+        in_store("store", "install", path)
+        in_store("run", "@toy", toy_csv, "--trial", "0")
+    assert "build 1" in in_store("store", "rollback", "toy").stdout
+    assert in_store("run", "@toy", toy_csv).stdout == in_store("run", toy_bundle_path, toy_csv).stdout
+
+
+def test_signed_bundles(in_store, toy_bundle_path, tmp_path):
+    """Where the library for it is installed; elsewhere, that it is missing is what one is told."""
+    from tests.forge import with_signature
+
+    data = toy_bundle_path.with_name("toy.minisig").read_bytes()
+    signed = tmp_path / "signed.edgead"
+    signed.write_bytes(with_signature(toy_bundle_path.read_bytes(), data))
+    in_store("verify", signed)  # nobody's key is trusted here: the signature is not checked
+    in_store("keys", "trust", toy_bundle_path.with_name("toy.pub"))
+    assert "not signed" in in_store("verify", toy_bundle_path, code=3).stderr
+    if find_spec("cryptography") is None:
+        assert "edge-ad[signing]" in in_store("store", "install", signed, code=1).stderr
+    else:
+        in_store("store", "install", signed)
+        assert "signed by the trusted key" in in_store("verify", "@toy").stdout
+
+
+def test_recalibration(in_store, toy_bundle_path, normal_csv):
+    in_store("store", "install", toy_bundle_path)
+    in_store("recalibrate", "@toy", normal_csv, "--force")
+    assert "recalibrate" in in_store("store", "log", "toy").stdout
+    in_store("store", "revert", "toy")

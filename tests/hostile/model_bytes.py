@@ -33,12 +33,22 @@ class ModelFile:
         """Position of the only subgraph."""
         return self.tables(Model, self.root, "subgraphs")[0]
 
+    def _offset(self, cls: type[Table], table: int, name: str) -> int:
+        vtable: int = table - struct.unpack_from("<i", self.content, table)[0]
+        size, _ = struct.unpack_from("<HH", self.content, vtable)
+        slot = 4 + 2 * cls.layout.index(name)
+        return int(struct.unpack_from("<H", self.content, vtable + slot)[0]) if slot < size else 0
+
     def place(self, cls: type[Table], table: int, name: str) -> int:
         """Where a table has a field."""
-        vtable: int = table - struct.unpack_from("<i", self.content, table)[0]
-        offset: int = struct.unpack_from("<H", self.content, vtable + 4 + 2 * cls.layout.index(name))[0]
+        offset = self._offset(cls, table, name)
         assert offset, f"{cls.__name__} has no {name}"
         return table + offset
+
+    def byte(self, cls: type[Table], table: int, name: str) -> int:
+        """The first byte of a field's number; 0 for one that is not written."""
+        offset = self._offset(cls, table, name)
+        return self.content[table + offset] if offset else 0
 
     def target(self, cls: type[Table], table: int, name: str) -> int:
         """Where the offset in a field leads."""
@@ -55,11 +65,8 @@ class ModelFile:
         """Position of the first operator of that name."""
         codes = self.tables(Model, self.root, "operator_codes")
         for operator in self.tables(SubGraph, self.graph, "operators"):
-            try:
-                index = self.u32(self.place(OperatorEntry, operator, "opcode_index"))
-            except AssertionError:  # 0, which is not written
-                index = 0
-            code = self.content[self.place(OperatorCode, codes[index], "deprecated_builtin_code")]
+            index = self.byte(OperatorEntry, operator, "opcode_index")
+            code = self.byte(OperatorCode, codes[index], "deprecated_builtin_code")
             if ALLOWED[code].name == name:
                 return operator
         raise AssertionError(f"no {name}")
@@ -92,27 +99,20 @@ class ModelFile:
         """A vector of numbers at the end."""
         return self.append(struct.pack(f"<I{len(values)}{code}", len(values), *values))
 
-    def append_tables(self, targets: Sequence[int]) -> int:
-        """A vector of tables at the end; the tables must be behind it, or be the same as before it was."""
-        start = self.append(struct.pack("<I", len(targets)) + bytes(4 * len(targets)))
-        for number, target in enumerate(targets):
-            at = start + 4 + 4 * number
-            self.put("I", at, (target - at) % 2**32)
-        return start
-
-    def append_table(self, cls: type[Table], vectors: dict[str, bytes], **numbers: tuple[str, int]) -> int:
-        """A table at the end: vectors of bytes, and numbers with their codes, by the names of its fields."""
-        width = 8 * (len(vectors) + len(numbers)) + 8
-        offsets = [0] * len(cls.layout)
-        for number, name in enumerate([*vectors, *numbers]):
-            offsets[cls.layout.index(name)] = 8 + 8 * number
-        head = struct.pack(f"<HH{len(offsets)}H", 4 + 2 * len(offsets), width, *offsets)
-        vtable = self.append(head)
+    def append_table(
+        self, cls: type[Table], vectors: dict[str, tuple[str, Sequence[float]]], **numbers: tuple[str, int]
+    ) -> int:
+        """A table at the end, by the names of its fields; `code, value` as in `struct` for each."""
+        names = [*vectors, *numbers]
+        offsets = [8 + 8 * names.index(name) if name in names else 0 for name in cls.layout]
+        width = 8 + 8 * len(names)
+        vtable = self.append(struct.pack(f"<HH{len(offsets)}H", 4 + 2 * len(offsets), width, *offsets))
         table = self.append(bytes(width), 8)
         self.put("i", table, table - vtable)
-        for number, content in enumerate(vectors.values()):
-            vector = self.append(struct.pack("<I", len(content)) + content + b"\0")
-            self.lead(table + 8 + 8 * number, vector)
-        for number, (code, value) in enumerate(numbers.values(), len(vectors)):
-            self.put(code, table + 8 + 8 * number, value)
+        for at, (code, values) in zip(range(table + 8, len(self.content), 8), vectors.values(), strict=False):
+            self.lead(at, self.append_vector(code, values))
+        for at, (code, value) in zip(
+            range(table + 8 + 8 * len(vectors), table + width, 8), numbers.values(), strict=True
+        ):
+            self.put(code, at, value)
         return table

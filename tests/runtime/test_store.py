@@ -3,6 +3,8 @@
 import fcntl
 import json
 import os
+import signal
+import time
 
 import numpy as np
 import pytest
@@ -68,7 +70,7 @@ def test_first_bundle(store, build):
     assert found.on_trial
     opened = store.begin("toy")
     assert opened.on_trial
-    assert opened.data == path.read_bytes()
+    assert store.bundle_path("toy", bundle_id(path)).read_bytes() == path.read_bytes()
     assert store.state("toy").trial_starts == 1
     store.confirm("toy", bundle_id(path))
     assert not store.begin("toy").on_trial
@@ -126,11 +128,18 @@ def test_a_bundle_that_fails_its_self_test_leaves_nothing(store, build, tmp_path
 
 
 def test_a_model_that_kills_the_interpreter_does_not_kill_the_installer(store, build, monkeypatch):
-    """Such a model passes no structure check that is known of; so let the worker itself die."""
+    """No model is known that passes the structure check and does so; here, what would run it dies itself."""
     from edge_ad.runtime import selftest
 
-    monkeypatch.setattr(selftest.sys, "executable", "/bin/false")
-    with pytest.raises(errors.BundleModelError, match="ended with code 1"):
+    def die(bundle, variant):
+        os.kill(os.getpid(), signal.SIGSEGV)
+
+    monkeypatch.setattr(selftest, "self_test", die)
+    with pytest.raises(errors.BundleModelError, match="tiny-float32: the interpreter died of SIGSEGV"):
+        store.install(build(1))
+    monkeypatch.setattr(selftest, "self_test", lambda bundle, variant: time.sleep(60))
+    monkeypatch.setattr(selftest, "TIME_LIMIT_S", 0.5)
+    with pytest.raises(errors.BundleModelError, match="tiny-float32: no answer within"):
         store.install(build(1))
     assert store.assets() == []
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge_ad.bundle.bundle import Bundle, read_bytes, unpack
-from edge_ad.errors import BundleError
+from edge_ad.bundle.bundle import Bundle, read
 from edge_ad.runtime.store.store import Store, default_store
 
 
@@ -16,7 +15,6 @@ class FoundBundle:
 
     name: str
     """What the user called it."""
-    data: bytes
     bundle: Bundle
     running: Bundle
     """The bundle under the overlay in force, for one of the store; otherwise the bundle itself."""
@@ -30,10 +28,6 @@ def find_bundle(reference: str, store: Path | None = None) -> FoundBundle:
     opened = Store(store or default_store())
     if reference.startswith("@"):
         active = opened.active(reference[1:])
-        return FoundBundle(reference, active.data, active.original, active.running)
-    data = read_bytes(Path(reference))
-    try:
-        bundle = unpack(data, opened.keyring.policy())
-    except BundleError as error:
-        raise type(error)(f"{reference}: {error}") from error
-    return FoundBundle(reference, data, bundle, bundle)
+        return FoundBundle(reference, active.original, active.running)
+    bundle = read(Path(reference), opened.keyring.policy())
+    return FoundBundle(reference, bundle, bundle)

@@ -53,8 +53,6 @@ class ActiveBundle:
     """What is to run for an asset."""
 
     asset: str
-    data: bytes
-    """The bundle file, as it was installed."""
     original: Bundle
     running: Bundle
     """The original under the overlay in force, if there is one."""
@@ -133,7 +131,7 @@ class Store:
             with self._staged(target, data) as staged:
                 if staged.read_bytes() != data:
                     raise OutputError(f"{staged} does not hold what was written: the disk is failing")
-                require_golden_scores(data)
+                require_golden_scores(bundle)
                 os.replace(staged, target)
                 sync_folder(target.parent)
             return self._commit(
@@ -153,8 +151,7 @@ class Store:
                 return before
             try:
                 path = self.bundle_path(asset, generation.bundle_id)
-                self._verified(path)
-                require_golden_scores(read_bytes(path))
+                require_golden_scores(self._verified(path))
             except BundleError as error:
                 self._note(before, journal.REFUSED, generation.bundle_id, f"activate: {error}")
                 raise
@@ -331,7 +328,7 @@ class Store:
             raise BundleDigestError(f"{path} is not the bundle it is named after")
         overlay = self._overlay(found)
         running = bundle if overlay is None else overlaid(bundle, overlay)
-        return ActiveBundle(found.asset, read_bytes(path), bundle, running, overlay, found.on_trial)
+        return ActiveBundle(found.asset, bundle, running, overlay, found.on_trial)
 
     def _overlay(self, found: AssetState) -> Overlay | None:
         wanted = found.overlays.get(found.active or "")
