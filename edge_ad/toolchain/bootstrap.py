@@ -1,8 +1,8 @@
 """How sure is a difference in F1? A paired block bootstrap over the rows of all assets.
 
-Rows are no independent draws: windows overlap and alarms come in episodes. Whole blocks of rows are
-drawn with replacement, the same ones for both detectors, within each asset (Künsch 1989; circular, as in
-Politis and Romano 1992, so that every row counts alike).
+Rows are no independent draws: windows overlap, alarms come in episodes, and machines differ. First assets
+are drawn with replacement, then, within each drawn one, whole blocks of rows, the same ones for both
+detectors (Künsch 1989; circular, as in Politis and Romano 1992, so that every row counts alike).
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ class BootstrapSettings:
     """Share of the resampled differences inside the interval. Its upper end alone is a one-sided bound of
     (1 + level) / 2: with 0.9, of 95 %."""
     block_rows: int = 50
-    """Rows per block: several windows, less than an episode."""
+    """Rows per block: several windows, less than an episode. At most a quarter of an asset's rows, since one
+    block as long as the asset would be the asset itself, each time."""
     resamples: int = 2000
     seed: int = 0
 
@@ -44,16 +45,24 @@ def f1_drop_interval(
     """
     rng = np.random.default_rng(settings.seed)
     ours, theirs = np.zeros((2, settings.resamples, 3))
-    for labels, our_alarms, their_alarms in assets:
+    drawn = rng.integers(len(assets), size=(settings.resamples, len(assets)))
+    for asset, (labels, our_alarms, their_alarms) in enumerate(assets):
+        samples = np.nonzero(drawn == asset)[0]  # a resample stands as often as it has drawn this asset
         n = len(labels)
-        starts = rng.integers(n, size=(settings.resamples, -(-n // settings.block_rows)))
-        ours += _block_counts(labels, our_alarms, settings.block_rows)[starts].sum(axis=1)
-        theirs += _block_counts(labels, their_alarms, settings.block_rows)[starts].sum(axis=1)
+        block_rows = block_length(n, settings)
+        starts = rng.integers(n, size=(len(samples), -(-n // block_rows)))
+        np.add.at(ours, samples, _block_counts(labels, our_alarms, block_rows)[starts].sum(axis=1))
+        np.add.at(theirs, samples, _block_counts(labels, their_alarms, block_rows)[starts].sum(axis=1))
     reference = _f1(theirs)
     drops = np.divide(reference - _f1(ours), reference, out=np.zeros(settings.resamples), where=reference > 0)
     tail = 50 * (1 - settings.level)
     low, high = np.percentile(drops, [tail, 100 - tail])
     return float(low), float(high)
+
+
+def block_length(n_rows: int, settings: BootstrapSettings) -> int:
+    """Rows per block for an asset of that many rows."""
+    return max(1, min(settings.block_rows, n_rows // 4))
 
 
 def _block_counts(labels: Flags, alarms: Flags, block_rows: int) -> NDArray[np.float64]:

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_ad.toolchain.bootstrap import BootstrapSettings, f1_drop_interval
+from edge_ad.toolchain.bootstrap import BootstrapSettings, block_length, f1_drop_interval
 from edge_ad.toolchain.episodes import detection_delays, episodes, matched_episodes
 
 flags = st.lists(st.booleans(), max_size=40).map(lambda values: np.array(values, bool))
@@ -17,18 +17,17 @@ def f1(labels, alarms):
 def naive_interval(assets, settings):
     """Block by block, row by row."""
     rng = np.random.default_rng(settings.seed)
-    draws = []
-    for labels, _, _ in assets:
+    chosen = rng.integers(len(assets), size=(settings.resamples, len(assets)))
+    rows = [[] for _ in range(settings.resamples)]
+    for number, (labels, _, _) in enumerate(assets):
         n = len(labels)
-        draws.append(rng.integers(n, size=(settings.resamples, -(-n // settings.block_rows))))
+        length = block_length(n, settings)
+        slots = [sample for sample in range(settings.resamples) for c in chosen[sample] if c == number]
+        for sample, starts in zip(slots, rng.integers(n, size=(len(slots), -(-n // length))), strict=True):
+            rows[sample] += [(number, (s + k) % n) for s in starts for k in range(length)]
     drops = []
     for sample in range(settings.resamples):
-        drawn = [[], [], []]
-        for asset, starts in zip(assets, draws, strict=True):
-            n = len(asset[0])
-            rows = [(s + k) % n for s in starts[sample] for k in range(settings.block_rows)]
-            for column, values in zip(drawn, asset, strict=True):
-                column.extend(values[rows])
+        drawn = [[assets[number][column][row] for number, row in rows[sample]] for column in range(3)]
         labels, ours, theirs = (np.array(column, bool) for column in drawn)
         reference = f1(labels, theirs)
         drops.append((reference - f1(labels, ours)) / reference if reference else 0.0)
@@ -108,3 +107,24 @@ def test_delays_by_hand():
     labels = np.array([0, 1, 1, 1, 0, 1, 1, 0, 1], bool)
     alarms = np.array([1, 0, 0, 1, 1, 0, 0, 1, 1], bool)
     assert detection_delays(labels, alarms) == [2, None, 0]
+
+
+def test_a_recording_shorter_than_a_block_is_no_certainty():
+    labels = np.arange(50) >= 25
+    ours = labels.copy()
+    ours[25] = False
+    low, high = f1_drop_interval([(labels, ours, labels)], BootstrapSettings())
+    assert low < 1 / 49 < high
+
+
+def test_machines_that_differ_make_it_wider():
+    """All misses in one machine of ten: another ten might have had none of it, or two."""
+    labels = np.arange(400) >= 200
+    bad = labels.copy()
+    bad[200:300] = False
+    spread = [np.where(np.arange(400) % 20 == 0, False, labels) for _ in range(10)]
+    one = [(labels, bad if i == 0 else labels, labels) for i in range(10)]
+    low, high = f1_drop_interval(one, BootstrapSettings())
+    low_spread, high_spread = f1_drop_interval([(labels, s, labels) for s in spread], BootstrapSettings())
+    assert low == 0.0
+    assert high - low > 3 * (high_spread - low_spread)
