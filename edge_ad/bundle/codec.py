@@ -20,20 +20,30 @@ class DecodeError(ValueError):
 def canonical_json(value: object) -> bytes:
     """JSON with sorted keys and no spaces, UTF-8: equal values give equal bytes.
 
-    Raises ValueError for NaN and infinities, which JSON does not have.
+    Raises ValueError for NaN and infinities, which JSON does not have, for halves of surrogate pairs, and
+    for what is nested too deeply.
     """
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    try:
+        text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
     return text.encode()
 
 
 def parse_json(text: bytes) -> object:
-    """Parse JSON, refusing what Python's parser lets through: NaN, infinities, duplicate keys.
+    """Parse JSON in UTF-8, refusing what Python's parser lets through.
 
-    Raises DecodeError.
+    That is NaN, infinities, duplicate keys, halves of surrogate pairs. Raises DecodeError.
     """
 
     def no_constant(name: str) -> object:
         raise DecodeError(f"{name} is not a JSON number")
+
+    def finite(digits: str) -> float:
+        number = float(digits)
+        if math.isinf(number):
+            raise DecodeError(f"{digits[:20]} is larger than a number can be")
+        return number
 
     def no_duplicates(pairs: list[tuple[str, object]]) -> dict[str, object]:
         result = dict(pairs)
@@ -42,7 +52,14 @@ def parse_json(text: bytes) -> object:
         return result
 
     try:
-        parsed: object = json.loads(text, parse_constant=no_constant, object_pairs_hook=no_duplicates)
+        parsed: object = json.loads(
+            text.decode(),
+            parse_constant=no_constant,
+            parse_float=finite,
+            object_pairs_hook=no_duplicates,
+        )
+        if b"\\u" in text:  # an escape may stand for half of a pair, which no text can be written with
+            canonical_json(parsed)
     except DecodeError:
         raise
     # ValueError: besides what is no JSON, numbers of thousands of digits

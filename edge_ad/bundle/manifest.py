@@ -125,7 +125,7 @@ class CheckEntry:
     reference: str
     """What the variant was compared with: `keras`, `full-float32`."""
     figure: str
-    """`f1_drop`, `far_rise`, `mar_rise`, `agreement`, `episode_agreement`, `delay_shift`, `max_score_error`,
+    """`f1_drop`, `far_rise`, `mar_rise`, `agreement`, `asset_agreement`, `episode_agreement`, `delay_shift`, `max_score_error`,
     `rank_correlation`, `ucl_shift`."""
     rule: str
     """Under which alarm rule; `-` for a figure of scores."""

@@ -198,7 +198,7 @@ def _check_state(step: Step, tensor: Tensor, types: Types) -> None:
 
 
 def _check_absent(step: Step, tensor: Tensor, types: Types) -> None:
-    _check_kind(step, tensor, Kind.ABSENT)
+    step.check(tensor.kind is Kind.ABSENT, f"{tensor.name} is an input that is not supported")
 
 
 _ROLES: dict[str, Callable[[Step, Tensor, Types], None]] = {

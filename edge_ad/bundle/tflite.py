@@ -73,6 +73,7 @@ def check_model(
     ends = len(graph.inputs), len(graph.outputs)
     _check(ends == (1, 1), f"{ends[0]} inputs and {ends[1]} outputs: an autoencoder has one of each")
     (input_index,), (output_index,) = graph.inputs, graph.outputs
+    _check(input_index != output_index, "the model's output is its input")
     _Run(reader, codes, tensors, input_index).check(graph.operators, output_index)
     _check_end("input", tensors[input_index], shape, input_dtype, input_quantization)
     _check_end("output", tensors[output_index], shape, output_dtype, output_quantization)

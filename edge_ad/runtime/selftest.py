@@ -20,6 +20,7 @@ from edge_ad.bundle.bundle import Bundle
 from edge_ad.errors import BundleGoldenError, BundleModelError, EdgeAdError, MissingDependencyError
 from edge_ad.runtime.detector import Detector
 from edge_ad.runtime.interpreter import installed_interpreters, interpreter_version, use_interpreter
+from edge_ad.runtime.process import signal_name
 
 TIME_LIMIT_S = 120
 """For one interpreter and all variants; a Pi of the first generations needs a few seconds."""
@@ -169,7 +170,7 @@ def _replay_on(bundle: Bundle, name: str) -> InterpreterTest:
 
 def _ending(code: int) -> str:
     if code < 0:
-        return f"the interpreter died of {signal.Signals(-code).name}"
+        return f"the interpreter died of {signal_name(-code)}"
     return f"the interpreter's process ended with code {code}"
 
 

@@ -28,6 +28,11 @@ class Architecture:
     decoder: tuple[int, ...]
     activation: Activation = "relu"
 
+    def __post_init__(self) -> None:
+        sizes = (self.window_length, self.n_channels, *self.encoder, *self.decoder)
+        if not self.encoder or not self.decoder or min(sizes) < 1:
+            raise ValueError(f"every layer, the window and the channels need a size of at least 1: {self}")
+
     @property
     def layer_inputs(self) -> list[tuple[int, int]]:
         """`(inputs, units)` of every LSTM layer, encoder first."""

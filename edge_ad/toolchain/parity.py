@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import reduce
 from operator import add
@@ -96,7 +98,10 @@ def compare_decisions(
         labelled = [(labels, ours, theirs) for labels, ours, theirs in pairs if labels is not None]
         if labelled:
             checks += _quality_checks(reference, rule, labelled, margins, bootstrap)
-    return Verdict(subject, reference, tuple(checks), _asset_figures(decisions, reference_decisions))
+    assets = _asset_figures(decisions, reference_decisions)
+    worst = min(figure.agreement for figure in assets)
+    checks.append(_at_least(reference, "asset_agreement", "-", worst, margins.min_asset_agreement))
+    return Verdict(subject, reference, tuple(checks), assets)
 
 
 def _asset_figures(
@@ -158,7 +163,7 @@ def compare_scoring(
 ) -> Verdict:
     """Do both rank windows alike, and do their limits lie alike?"""
     correlation = sum(_rank_correlation(ours.scores, theirs.scores) for ours, theirs in pairs) / len(pairs)
-    shift = max(abs(ours.ucl / theirs.ucl - 1) for ours, theirs in pairs)
+    shift = _worst(abs(ours.ucl / theirs.ucl - 1) for ours, theirs in pairs)
     limit = margins.ucl_shift
     checks = (
         _at_least(reference, "rank_correlation", "-", correlation, margins.min_rank_correlation),
@@ -168,12 +173,30 @@ def compare_scoring(
 
 
 def _rank_correlation(ours: NDArray[np.float64], theirs: NDArray[np.float64]) -> float:
-    """Spearman's rho over the windows that both scored; 1 where either knows one rank only."""
-    both = np.isfinite(ours) & np.isfinite(theirs)
-    if both.sum() < 2:
-        return 1.0
-    first, second = (scores[both].argsort(kind="stable").argsort(kind="stable") for scores in (ours, theirs))
+    """Spearman's rho, equal scores sharing their mean rank.
+
+    0 where one lacks a score that the other has, or ranks nothing while the other does; 1 where there is
+    nothing to rank in either.
+    """
+    scored = np.isfinite(ours)
+    if not np.array_equal(scored, np.isfinite(theirs)):
+        return 0.0
+    first, second = _ranks(ours[scored]), _ranks(theirs[scored])
+    flat = [len(np.unique(ranks)) < 2 for ranks in (first, second)]
+    if any(flat):
+        return float(all(flat))
     return float(np.corrcoef(first, second)[0, 1])
+
+
+def _ranks(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    _, places, counts = np.unique(scores, return_inverse=True, return_counts=True)
+    means: NDArray[np.float64] = counts.cumsum() - (counts - 1) / 2
+    return means[places]
+
+
+def _worst(values: Iterable[float]) -> float:
+    """The largest value; what is no number is as large as can be."""
+    return max(value if math.isfinite(value) else float(np.finfo(np.float64).max) for value in values)
 
 
 def compare_scores(
@@ -245,7 +268,7 @@ def describe_failures(verdicts: list[Verdict]) -> str:
 
 def _describe(check: CheckEntry) -> str:
     rule = "" if check.rule == "-" else f" under the {check.rule} rule"
-    least = check.figure in ("agreement", "episode_agreement", "rank_correlation")
+    least = check.figure in ("agreement", "asset_agreement", "episode_agreement", "rank_correlation")
     side = "below the least allowed" if least else "above the allowed"
     if check.high is None:
         over = abs(check.value - check.limit)

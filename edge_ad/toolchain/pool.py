@@ -15,6 +15,7 @@ from typing import Generic, TypeVar
 from pebble import ProcessExpired, ProcessPool
 
 from edge_ad.errors import EdgeAdError
+from edge_ad.runtime.process import signal_name
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -76,12 +77,14 @@ def run_tasks(
                 task = futures[future]
                 try:
                     yield Outcome(task, future.result(), None)
-                except TimeoutError:
+                except TimeoutError:  # pebble's own: no task raises one
                     yield Outcome(task, None, _too_slow(describe(task), time_limit_s))
                 except ProcessExpired as error:
                     yield Outcome(task, None, _crashed(describe(task), error.exitcode))
                 except EdgeAdError as error:
                     yield Outcome(task, None, error)
+                except MemoryError:
+                    yield Outcome(task, None, WorkerCrashedError(f"{describe(task)}: out of memory"))
         finished = True
     finally:
         if not finished:
@@ -107,7 +110,7 @@ def _too_slow(what: str, limit_s: float) -> EdgeAdError:
 
 def _crashed(what: str, exit_code: int) -> EdgeAdError:
     if exit_code < 0:
-        name = signal.Signals(-exit_code).name
+        name = signal_name(-exit_code)
         hint = " (out of memory?)" if name == "SIGKILL" else ""
         return WorkerCrashedError(f"{what}: the process was killed by {name}{hint}")
     return WorkerCrashedError(f"{what}: the process ended with exit code {exit_code}")

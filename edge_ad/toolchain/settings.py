@@ -62,6 +62,8 @@ class Margins:
     mar_rise: float
     min_agreement: float
     """Smallest share of rows on which both decide alike."""
+    min_asset_agreement: float
+    """The same for the worst asset alone: one broken machine must not hide among many."""
     min_episode_agreement: float
     """Smallest share of alarm episodes, of both, that overlap one of the other."""
     delay_shift: float
@@ -86,6 +88,7 @@ class GateSettings:
         far_rise=0.005,
         mar_rise=0.005,
         min_agreement=0.995,
+        min_asset_agreement=0.98,
         min_episode_agreement=0.9,
         delay_shift=1.0,
         min_rank_correlation=0.999,
@@ -97,6 +100,7 @@ class GateSettings:
         far_rise=0.02,
         mar_rise=0.02,
         min_agreement=0.97,
+        min_asset_agreement=0.85,
         min_episode_agreement=0.7,
         delay_shift=10.0,
         min_rank_correlation=0.95,
@@ -108,6 +112,7 @@ class GateSettings:
         far_rise=0.15,
         mar_rise=0.15,
         min_agreement=0.75,
+        min_asset_agreement=0.4,
         min_episode_agreement=0.4,
         delay_shift=60.0,
         min_rank_correlation=0.5,

@@ -119,8 +119,9 @@ class TestAccepted:
                 output_quantization=variant.output_quantization,
             )
 
-    @pytest.mark.parametrize("factor", [0, 1e-6])
-    @pytest.mark.parametrize("form", FORMS)
+    @pytest.mark.parametrize(
+        ("form", "factor"), [("integer", 0), *((form, f) for form in FORMS[:-1] for f in (0, 1e-12))]
+    )
     def test_weights_of_a_network_that_learned_nothing(self, form, factor):
         converted(SHAPES["tiny"], form, factor=factor).check()
 
@@ -324,7 +325,7 @@ STRUCTURE = {
     "a peephole": (
         "compact",
         lambda m: set_input(m, "UNIDIRECTIONAL_SEQUENCE_LSTM", 9, 12),
-        "is a constant, not not given",
+        "tensor 12 is an input that is not supported",
     ),
     "an operator code outside": (
         "compact",
@@ -435,6 +436,11 @@ STRUCTURE = {
         "compact",
         lambda m: _set(graph(m), outputs=np.array([500], np.int32)),
         "the model's output is tensor 500",
+    ),
+    "an output that is the input": (
+        "compact",
+        lambda m: _set(graph(m), outputs=graph(m).inputs),
+        "the model's output is its input",
     ),
     "a constant input": (
         "compact",

@@ -18,6 +18,7 @@ f1_drop = 1.0
 far_rise = 1.0
 mar_rise = 1.0
 min_agreement = 0.0
+min_asset_agreement = 0.0
 min_episode_agreement = 0.0
 delay_shift = 1000.0
 min_rank_correlation = -1.0

@@ -282,6 +282,30 @@ def test_graphs_that_call_each_other_in_a_circle():
         explain_tflite(to_bytes([graph]))
 
 
+def test_tables_that_name_each_other_a_million_times():
+    """160 KB that would unpack to 400 million objects."""
+    many, builder = 20_000, flatbuffers.Builder(1024)
+    schema.TensorStart(builder)
+    tensor = schema.TensorEnd(builder)
+
+    def named_often(table):
+        builder.StartVector(4, many, 4)
+        for _ in range(many):
+            builder.PrependUOffsetTRelative(table)
+        return builder.EndVector()
+
+    tensors = named_often(tensor)
+    schema.SubGraphStart(builder)
+    schema.SubGraphAddTensors(builder, tensors)
+    graphs = named_often(schema.SubGraphEnd(builder))
+    schema.ModelStart(builder)
+    schema.ModelAddVersion(builder, 3)
+    schema.ModelAddSubgraphs(builder, graphs)
+    builder.Finish(schema.ModelEnd(builder), b"TFL3")
+    with pytest.raises(ConversionError, match="name each other more often"):
+        explain_tflite(bytes(builder.Output()))
+
+
 def test_a_cut_or_altered_model(tmp_path, weights):
     content = convert(TINY, weights, "int8").content
     path = tmp_path / "bad.tflite"

@@ -21,12 +21,13 @@ MARGINS = Margins(
     far_rise=0.1,
     mar_rise=0.1,
     min_agreement=0.8,
+    min_asset_agreement=0.6,
     min_episode_agreement=0.5,
     delay_shift=3,
     min_rank_correlation=0.9,
     ucl_shift=0.1,
 )
-LAX = Margins(10, 1, 1, 0, 0, 1000, -1, 10)
+LAX = Margins(10, 1, 1, 0, 0, 0, 1000, -1, 10)
 BOOTSTRAP = BootstrapSettings(block_rows=5, resamples=400)
 
 
@@ -90,7 +91,7 @@ def test_margins_are_inclusive():
 
 def test_being_better_is_no_failure():
     worse = [0] * 5 + [1] * 5 + [0] * 5 + [1] * 5
-    strict = Margins(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+    strict = Margins(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
     verdict = compare_decisions(
         "a", "b", [decisions(LABELS, LABELS)], [decisions(worse, LABELS)], strict, BOOTSTRAP
     )
@@ -123,6 +124,47 @@ def test_ranks_and_limits():
     assert not found["rank_correlation"].passed
     assert found["ucl_shift"].value == pytest.approx(0.05)
     assert found["ucl_shift"].passed
+
+
+def test_one_broken_machine_does_not_hide_among_many():
+    """It never alarms; over sixty machines no sum shows it."""
+    alarms = np.repeat([False, True, False], 20)
+    for labels in (alarms, None):
+        theirs = [decisions(alarms, labels) for _ in range(60)]
+        broken = [decisions(np.zeros(60, bool), labels), *theirs[1:]]
+        verdict = compare_decisions("a", "b", broken, theirs, MARGINS, BOOTSTRAP)
+        failed = [check.figure for check in verdict.checks if not check.passed]
+        assert failed == []
+        strict = dataclasses.replace(MARGINS, min_asset_agreement=0.9)
+        verdict = compare_decisions("a", "b", broken, theirs, strict, BOOTSTRAP)
+        check = next(c for c in verdict.checks if c.figure == "asset_agreement")
+        assert check.value == pytest.approx(2 / 3)
+        assert [c.figure for c in verdict.checks if not c.passed] == ["asset_agreement"]
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "rho"),
+    [
+        ([1, 1, 1, 1], [1, 2, 3, 4], 0.0),  # ranks nothing
+        ([1, 1, 1, 1], [2, 2, 2, 2], 1.0),
+        ([np.nan] * 4, [1, 2, 3, 4], 0.0),  # has no scores at all
+        ([1, 2, 3, np.nan], [1, 2, 3, 4], 0.0),
+        ([1, 2, np.nan, 4], [1, 2, np.nan, 4], 1.0),
+        ([1, 2, 2, 3], [1, 2, 3, 4], 0.9486832980505138),  # scipy.stats.spearmanr
+    ],
+)
+def test_rank_correlation_at_its_edges(ours, theirs, rho):
+    verdict = compare_scoring("a", "b", [(scores(ours, 1.0), scores(theirs, 1.0))], MARGINS)
+    assert verdict.checks[0].value == pytest.approx(rho)
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_the_worst_limit_of_all_counts(place):
+    pairs = [(scores([1.0, 2], 1.0), scores([1.0, 2], 1.0)) for _ in range(2)]
+    pairs[place] = (scores([1.0, 2], 1.5), scores([1.0, 2], 1.0))
+    assert compare_scoring("a", "b", pairs, MARGINS).checks[1].value == pytest.approx(0.5)
+    pairs[place] = (scores([1.0, 2], float("nan")), scores([1.0, 2], 1.0))
+    assert not compare_scoring("a", "b", pairs, MARGINS).checks[1].passed
 
 
 def test_counts_add_up_over_assets():

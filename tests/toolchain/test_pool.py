@@ -3,6 +3,7 @@ import os
 import signal
 import time
 
+import numpy as np
 import pytest
 
 from edge_ad.errors import ConverterCrashedError, ConverterTimeoutError, TrainingError
@@ -17,6 +18,10 @@ def work(task):
             ctypes.string_at(0)
         case "killed":
             os.kill(os.getpid(), signal.SIGKILL)
+        case "memory":
+            np.empty(2**50)
+        case "nameless":
+            os.kill(os.getpid(), signal.SIGRTMIN + 2)
         case "exit":
             os._exit(7)
         case "hang":
@@ -43,6 +48,8 @@ def test_results_come_back():
     [
         ("segfault", "task segfault: the process was killed by SIGSEGV"),
         ("killed", "task killed: the process was killed by SIGKILL (out of memory?)"),
+        ("memory", "task memory: out of memory"),
+        ("nameless", f"task nameless: the process was killed by signal {signal.SIGRTMIN + 2}"),
         ("exit", "task exit: the process ended with exit code 7"),
     ],
 )

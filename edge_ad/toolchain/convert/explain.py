@@ -15,6 +15,8 @@ from edge_ad.toolchain.convert.byte_causes import bytes_by_cause
 from edge_ad.toolchain.convert.multiply_adds import count_arithmetic, operator_name
 
 _INTEGERS = (schema.TensorType.INT8, schema.TensorType.UINT8, schema.TensorType.INT16)
+_MOST_PER_BYTE = 1
+"""Objects and numbers that a byte of the file may stand for; with shared tables it still is less than one."""
 _IO = ("QUANTIZE", "DEQUANTIZE")
 
 
@@ -43,6 +45,7 @@ def explain_tflite(content: bytes) -> Explanation:
     if content[4:8] != b"TFL3":
         raise ConversionError("not a .tflite file: its identifier is missing")
     try:
+        _check_size(content)
         return _explain(schema.ModelT.InitFromPackedBuf(content, 0), content)
     except (
         struct.error,
@@ -56,6 +59,25 @@ def explain_tflite(content: bytes) -> Explanation:
         raise ConversionError(
             "a damaged .tflite file, cut short or altered: copy it again, or convert again"
         ) from error
+
+
+def _check_size(content: bytes) -> None:
+    """Refuse a file that unpacks to far more than it holds: one table can be named a million times."""
+    left = _MOST_PER_BYTE * len(content)
+    model = schema.Model.GetRootAs(content, 0)
+    for graph in map(model.Subgraphs, range(model.SubgraphsLength())):
+        left -= graph.TensorsLength() + graph.OperatorsLength()
+        if left < 0:
+            break
+        for tensor in map(graph.Tensors, range(graph.TensorsLength())):
+            left -= tensor.ShapeLength() + tensor.ShapeSignatureLength()
+            table = tensor.Quantization()
+            if table is not None:
+                left -= table.ScaleLength() + table.ZeroPointLength() + table.MinLength() + table.MaxLength()
+        for operator in map(graph.Operators, range(graph.OperatorsLength())):
+            left -= operator.InputsLength() + operator.OutputsLength()
+    if left < 0:
+        raise ConversionError("not a model: its tables name each other more often than any model's do")
 
 
 def _explain(model: Any, content: bytes) -> Explanation:
