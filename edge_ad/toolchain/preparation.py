@@ -33,7 +33,7 @@ class Prepared:
 def prepare(recording: Recording, plan: BuildPlan) -> Prepared:
     """Fit the scaler on the train span and cut windows.
 
-    Raises DataError where the train span has too few whole windows, or nothing follows it.
+    Raises DataError where the train span has too few whole windows, or no whole one follows it.
     """
     length, rows = plan.settings.window_length, recording.train_rows
     if len(recording) < rows + length:
@@ -47,7 +47,7 @@ def prepare(recording: Recording, plan: BuildPlan) -> Prepared:
     if len(train) < _FEWEST_TRAIN_WINDOWS:
         raise DataError(
             f"{recording.name}: the train span of {rows} rows has {len(train)} whole windows of {length} "
-            f"rows, at least {_FEWEST_TRAIN_WINDOWS} are needed{_why_broken(recording, plan)}"
+            f"rows, at least {_FEWEST_TRAIN_WINDOWS} are needed{_why_broken(recording, plan, slice(rows))}"
         )
     in_train = samples[:rows]
     if (in_train == in_train[0]).all():
@@ -58,15 +58,19 @@ def prepare(recording: Recording, plan: BuildPlan) -> Prepared:
     scaler = fit_standard(in_train[usable(in_train)])
     windows = sliding_windows(scaler.transform(samples), length)
     finite = whole_windows(times, samples, length, np.inf)
+    if not finite[rows:].any():
+        raise DataError(
+            f"{recording.name}: none of the windows after the train span of {rows} rows is whole, so nothing "
+            f"could be judged{_why_broken(recording, plan, slice(rows, None))}"
+        )
     return Prepared(recording, scaler, windows, finite, train)
 
 
-def _why_broken(recording: Recording, plan: BuildPlan) -> str:
-    rows = recording.train_rows
-    bad = ~(np.abs(recording.samples[:rows]) < LARGEST_VALUE)
+def _why_broken(recording: Recording, plan: BuildPlan, rows: slice) -> str:
+    bad = ~(np.abs(recording.samples[rows]) < LARGEST_VALUE)
     if bad.any():
         worst = int(bad.sum(axis=0).argmax())
         return f"; {bad.any(axis=1).sum()} rows miss a value, most in {recording.channels[worst].name!r}"
     longest = plan.format.largest_gap_s + CLOCK_ERROR_S
-    gaps = int((np.diff(recording.times[:rows]) > longest).sum())
+    gaps = int((np.diff(recording.times[rows]) > longest).sum())
     return f"; {gaps} steps in time exceed {plan.format.largest_gap_s:g} s" if gaps else ""

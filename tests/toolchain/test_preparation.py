@@ -68,6 +68,15 @@ def test_a_constant_channel_does_not_divide_by_zero():
     np.testing.assert_allclose(prepared.windows[:, :, 1], 0, atol=1e-6)
 
 
+@pytest.mark.parametrize("lost", [slice(60, None), slice(60, None, 9)])
+def test_no_whole_window_after_the_train_span(lost):
+    """A sensor that died, or that misses a value in every window."""
+    ours = recording()
+    ours.samples[lost, 1] = np.nan
+    with pytest.raises(DataError, match=r"none of the windows after .* rows miss a value, most in 'b'"):
+        prepare(ours, PLAN)
+
+
 def test_nothing_after_the_train_span():
     with pytest.raises(DataError, match="65 rows leave fewer than 10"):
         prepare(recording(65), PLAN)
