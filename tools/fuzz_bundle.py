@@ -36,7 +36,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--seconds", type=int, default=600, help="for all targets together (600)")
     parser.add_argument("--targets", default=",".join(NAMES), help=f"some of {','.join(NAMES)}")
-    parser.add_argument("--folder", type=Path, default=Path("build/fuzz"), help="corpus and findings (build/fuzz)")
+    parser.add_argument(
+        "--folder", type=Path, default=Path("build/fuzz"), help="corpus and findings (build/fuzz)"
+    )
     parser.add_argument("--json", type=Path, help="write the figures there, too")
     parser.add_argument("--seed", type=int, default=1, help="of the mutations (1)")
     parser.add_argument("--only", help=argparse.SUPPRESS)  # what the process of one target is told
@@ -81,7 +83,9 @@ def _run(name: str, folder: Path, seconds: int, seed: int) -> dict[str, Any]:
     done = re.findall(r"Done (\d+) runs", (folder / f"{name}.log").read_text(errors="replace"))
     if code or not figures:
         (findings / "process.txt").write_text(f"the process ended with {code}; see {folder / name}.log\n")
-    files = sorted(str(path) for path in findings.iterdir() if path.suffix != ".txt" or path.stem == "process")
+    files = sorted(
+        str(path) for path in findings.iterdir() if path.suffix != ".txt" or path.stem == "process"
+    )
     return {
         "target": name,
         "inputs": int(done[-1]) if done else figures.get("taken", 0) + figures.get("refused", 0),
@@ -107,7 +111,7 @@ def _fuzz(name: str, folder: Path, seconds: int, seed: int) -> None:
     for content in target.seeds():
         (corpus / f"seed-{hashlib.sha256(content).hexdigest()[:16]}").write_bytes(content)
     words = folder / f"{name}.dict"
-    words.write_text("".join(f'"{_escaped(word)}"\n' for word in target.words()))
+    words.write_text("".join(f'"{_escaped(word)}"\n' for word in target.words()) or "# none\n")
     recorder = _Recorder(name, targets, folder)
     options = [
         *(f"-max_total_time={seconds}", f"-max_len={target.max_bytes}", f"-rss_limit_mb={MEMORY_MB}"),

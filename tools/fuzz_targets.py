@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # for the helpers of the tests
 
 from edge_ad.bundle.archive import MANIFEST, SIGNATURE, deserialize, serialize, sha256
-from edge_ad.bundle.bundle import Bundle, unpack
+from edge_ad.bundle.bundle import Bundle, npy, unpack
 from edge_ad.bundle.manifest import from_json, to_json
 from edge_ad.bundle.minisign import PublicKey, parse_public_key, parse_signature, verify
 from edge_ad.bundle.overlay import overlaid, overlay_bytes, parse_overlay
@@ -24,7 +25,7 @@ from edge_ad.bundle.trust import TrustPolicy
 from edge_ad.errors import BundleSignatureError, EdgeAdError
 from tests.forge import edited, manifest_of, members_of
 
-DATA = ROOT / "tests" / "data"
+DATA = Path(__file__).resolve().parents[1] / "tests" / "data"
 SLOW_S = 10.0
 """An input that takes longer is a finding: a reader must not be held up by what it reads."""
 
@@ -100,7 +101,18 @@ def _words_of(plain: object) -> list[bytes]:
     return [json.dumps(plain).encode()] if isinstance(plain, str) and len(plain) < 60 else []
 
 
-_JSON_WORDS = [b"null", b"true", b"1e308", b"-1", b"5e-324", b'"\\ud800"', b"\xed\xa0\x80", b"1e999", b"NaN", b"[[[["]
+_JSON_WORDS = [
+    b"null",
+    b"true",
+    b"1e308",
+    b"-1",
+    b"5e-324",
+    b'"\\ud800"',
+    b"\xed\xa0\x80",
+    b"1e999",
+    b"NaN",
+    b"[[[[",
+]
 
 
 def _json_words(plain: object) -> list[bytes]:
@@ -125,7 +137,12 @@ def seed_archives() -> list[bytes]:
         serialize({MANIFEST: b"", SIGNATURE: b"", "a": b"b"}),
         serialize(short),
         # a 64-bit end record, which the readers of this format look for
-        serialize(short)[:-22] + b"PK\x06\x06" + bytes(52) + b"PK\x06\x07" + bytes(16) + serialize(short)[-22:],
+        serialize(short)[:-22]
+        + b"PK\x06\x06"
+        + bytes(52)
+        + b"PK\x06\x07"
+        + bytes(16)
+        + serialize(short)[-22:],
     ]
 
 
@@ -144,7 +161,9 @@ def seed_manifests() -> list[bytes]:
     """The manifest, whole, with short lists, and of a newer schema."""
     text = members_of(toy())[MANIFEST]
     short = members_of(only("tiny-int8"))[MANIFEST]
-    newer = short.replace(b'"schema":"1.1"', b'"schema":"1.2"').replace(b'"asset"', b'"aaa":{"b":[1]},"asset"')
+    newer = short.replace(b'"schema":"1.1"', b'"schema":"1.2"').replace(
+        b'"asset"', b'"aaa":{"b":[1]},"asset"'
+    )
     plain = json.loads(short)
     plain["variants"][0].update(parity=[], proof=[], evaluation=[], measured_forms=[], calibration=None)
     return [text, short, newer, json.dumps(plain).encode()]
@@ -152,7 +171,11 @@ def seed_manifests() -> list[bytes]:
 
 def _overlay(bundle: Bundle) -> dict[str, Any]:
     manifest = bundle.manifest
-    scaler = {"kind": "standard", "offset": list(manifest.scaler.offset), "scale": list(manifest.scaler.scale)}
+    scaler = {
+        "kind": "standard",
+        "offset": list(manifest.scaler.offset),
+        "scale": list(manifest.scaler.scale),
+    }
     return {
         "schema": "1.0",
         "bundle_id": manifest.bundle_id,
@@ -292,7 +315,7 @@ def _place(plain: Any, script: Script) -> tuple[Any, Any]:
 
 def _edit_manifest(plain: dict[str, Any], script: Script) -> None:
     container, key = _place(plain, script)
-    match script.below(8):
+    match script.below(16):
         case 0:
             del container[key]
         case 1:
@@ -308,11 +331,27 @@ def _edit_manifest(plain: dict[str, Any], script: Script) -> None:
             container[key] = script.raw().decode("latin-1")
         case 6:
             container[key] = script.number(8) - 2**63
-        case _:
+        case 7:
             container[key] = _VALUES[script.below(len(_VALUES))]
+        case _:  # of the same type: what a decoder takes, and the checks after it have to judge
+            alike = [value for value in _VALUES if type(value) is type(container[key])]
+            container[key] = alike[script.below(len(alike))]
 
 
-_WORDS_32 = (0, 1, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 0xFFFFFFFE, 0x7F800000, 0x7FC00000, 0xFF7FFFFF, 4, 9, 0x10000)
+_WORDS_32 = (
+    0,
+    1,
+    0x7FFFFFFF,
+    0x80000000,
+    0xFFFFFFFF,
+    0xFFFFFFFE,
+    0x7F800000,
+    0x7FC00000,
+    0xFF7FFFFF,
+    4,
+    9,
+    0x10000,
+)
 
 
 def _edit_member(members: dict[str, bytes], script: Script) -> None:
@@ -322,7 +361,7 @@ def _edit_member(members: dict[str, bytes], script: Script) -> None:
     name = names[script.below(len(names))]
     content = bytearray(members[name])
     at = script.below(len(content) + 1)
-    match script.below(8):
+    match script.below(10):
         case 0:
             content[at : at + 1] = script.raw()
         case 1:
@@ -339,6 +378,8 @@ def _edit_member(members: dict[str, bytes], script: Script) -> None:
         case 5:
             del members[name]
             return
+        case 6:
+            content = bytearray(npy(np.zeros((script.below(3), script.below(12), 8), np.float32)))
         case _:
             content[at : at + 1] = bytes([script.number(1)])
     members[name] = bytes(content)
@@ -391,7 +432,9 @@ def seed_bundles() -> list[bytes]:
 
 
 TARGETS = {
-    "archive": Target(run_archive, seed_archives, lambda: [b"PK\x01\x02", b"PK\x03\x04", b"PK\x05\x06", b"PK\x06\x07"]),
+    "archive": Target(
+        run_archive, seed_archives, lambda: [b"PK\x01\x02", b"PK\x03\x04", b"PK\x05\x06", b"PK\x06\x07"]
+    ),
     "manifest": Target(
         run_manifest, seed_manifests, lambda: _json_words(json.loads(seed_manifests()[1])), max_bytes=20_000
     ),
@@ -399,6 +442,8 @@ TARGETS = {
     "model": Target(
         run_model, seed_models, lambda: [word.to_bytes(4, "little") for word in _WORDS_32], max_bytes=32_000
     ),
-    "signature": Target(run_signature, seed_signatures, lambda: [b"untrusted comment: ", b"trusted comment: ", b"RUQ"]),
+    "signature": Target(
+        run_signature, seed_signatures, lambda: [b"untrusted comment: ", b"trusted comment: ", b"RUQ"]
+    ),
     "overlay": Target(run_overlay, seed_overlays, lambda: _json_words(_overlay(_BUNDLE))),
 }

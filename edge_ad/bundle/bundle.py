@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,7 @@ from edge_ad.bundle.manifest import (
 )
 from edge_ad.bundle.tflite import check_model
 from edge_ad.bundle.trust import SignatureStatus, TrustPolicy
+from edge_ad.detect.window import LARGEST_VALUE
 from edge_ad.errors import (
     BundleArchiveError,
     BundleDigestError,
@@ -42,6 +44,10 @@ from edge_ad.errors import (
     BundleTooLargeError,
     BundleVersionError,
 )
+
+MAX_VARIANTS = 32
+MAX_TOLERANCE = 0.25
+"""A golden score that may be further off would show nothing."""
 
 _NPY_HEADER_BYTES = 128
 _ANYONE = TrustPolicy()
@@ -139,10 +145,9 @@ def _check_id(text: bytes, plain: dict[str, object]) -> None:
 
 def _check_version(manifest: Manifest) -> None:
     def parts(version: str) -> tuple[int, ...]:
-        try:
-            return tuple(int(part) for part in version.split("."))
-        except ValueError as error:
-            raise BundleManifestError(f"{version!r} is not a version") from error
+        if not re.fullmatch(r"[0-9]{1,6}(\.[0-9]{1,6}){0,3}", version):
+            raise BundleManifestError(f"minimum_runtime {version[:40]!r} is not a version")
+        return tuple(int(part) for part in version.split("."))
 
     if parts(manifest.minimum_runtime) > parts(__version__):
         raise BundleVersionError(
@@ -171,15 +176,20 @@ def _check_consistency(manifest: Manifest, members: Mapping[str, bytes]) -> None
     )
     check(manifest.golden_file in members, f"{manifest.golden_file} is missing")
     windows = _read_windows(members[manifest.golden_file], manifest)
-    check(len(windows) > 0, "there are no golden windows")
     check(manifest.unchecked != manifest.parity_passed, "unchecked and parity_passed contradict each other")
     check(len({v.name for v in manifest.variants}) == len(manifest.variants) > 0, "variants differ")
+    check(len(manifest.variants) <= MAX_VARIANTS, f"there are more than {MAX_VARIANTS} variants")
+    files = {variant.file for variant in manifest.variants}
+    check(len(files) == len(manifest.variants), "every variant needs a file of its own")
     models = {model.name for model in manifest.models}
     for variant in manifest.variants:
         check(variant.file in members, f"{variant.name}: {variant.file} is missing")
         check(variant.model in models, f"{variant.name}: no model called {variant.model!r}")
-        check(variant.limit.ucl > 0, f"{variant.name}: the UCL must be above zero")
-        check(variant.golden_tolerance > 0, f"{variant.name}: golden_tolerance must be above zero")
+        check(0 < variant.limit.ucl < LARGEST_VALUE, f"{variant.name}: the UCL must be above zero, and sane")
+        check(
+            0 < variant.golden_tolerance <= MAX_TOLERANCE,
+            f"{variant.name}: golden_tolerance must be above zero, and at most {MAX_TOLERANCE}",
+        )
         check(
             len(variant.golden_scores) == len(windows),
             f"{variant.name}: one golden score per golden window",
@@ -219,7 +229,9 @@ def _read_windows(content: bytes, manifest: Manifest) -> NDArray[np.float32]:
     shape = (manifest.window_length, len(manifest.channels))
     window_bytes = 4 * shape[0] * shape[1]
     body = content[_NPY_HEADER_BYTES:]
-    if len(body) % window_bytes == 0:
+    if len(content) == _NPY_HEADER_BYTES:
+        raise BundleMismatchError(f"there are no golden windows in {manifest.golden_file}")
+    if body and len(body) % window_bytes == 0:
         array = np.frombuffer(body, "<f4").reshape(-1, *shape).astype(np.float32)
         if npy(array) == content:
             if not np.isfinite(array).all():

@@ -34,8 +34,8 @@ class Channel:
     """Highest plausible value in engineering units."""
 
     def __post_init__(self) -> None:
-        if not self.name:
-            raise ValueError("a channel needs a name")
+        if not 0 < len(self.name) <= 500:
+            raise ValueError("a channel needs a name, of at most 500 characters")
         if self.low is not None and self.high is not None and self.low >= self.high:
             raise ValueError(f"channel {self.name!r}: low must be below high")
 
@@ -56,6 +56,8 @@ class CsvFormat:
             raise ValueError("separator must be one character, not a line end or a quote")
         if self.separator == self.decimal:
             raise ValueError(f"separator and decimal are both {self.decimal!r}")
+        if len(self.time_format) > 100:
+            raise ValueError("time_format has more than 100 characters")
         if self.time_format not in ("iso", "seconds"):
             _check_pattern(self.time_format)
 
@@ -125,8 +127,8 @@ class CheckEntry:
     reference: str
     """What the variant was compared with: `keras`, `full-float32`."""
     figure: str
-    """`f1_drop`, `far_rise`, `mar_rise`, `agreement`, `asset_agreement`, `episode_agreement`, `delay_shift`, `max_score_error`,
-    `rank_correlation`, `ucl_shift`."""
+    """`f1_drop`, `far_rise`, `mar_rise`, `agreement`, `asset_agreement`, `episode_agreement`, `delay_shift`,
+    `max_score_error`, `rank_correlation`, `ucl_shift`."""
     rule: str
     """Under which alarm rule; `-` for a figure of scores."""
     value: float

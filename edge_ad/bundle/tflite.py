@@ -11,6 +11,8 @@ import dataclasses
 import math
 from collections.abc import Sequence
 
+import numpy as np
+
 from edge_ad.bundle.flatbuffer_reader import MAX_OBJECTS, Reader
 from edge_ad.bundle.manifest import Quantization
 from edge_ad.bundle.operators import (
@@ -162,6 +164,8 @@ def _read_tensor(
         return Tensor(name, Kind.PENDING, entry.shape, dtype, quantization)
     tensor = Tensor(name, Kind.CONSTANT, entry.shape, dtype, quantization, data)
     _check(len(data) == _size(tensor), f"{name}: {len(data)} bytes for {dtype} of shape {entry.shape}")
+    finite = dtype != "float32" or bool(np.isfinite(np.frombuffer(data, "<f4")).all())
+    _check(finite, f"{name} holds NaN or infinity")
     return tensor
 
 

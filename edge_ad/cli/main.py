@@ -36,6 +36,7 @@ _COMMANDS = {
 }
 
 
+_LONGEST_MESSAGE = 20_000
 _HOST_PACKAGES = ("ai_edge_litert", "flatbuffers", "pebble", "requests", "rich", "tensorflow", "keras")
 
 
@@ -131,7 +132,10 @@ def main() -> NoReturn:
 
 def _shown(error: EdgeAdError) -> str:
     """The message, with nothing in it that a terminal takes for a command: names may come from a file."""
-    return "\n".join(map(printable, str(error).split("\n")))
+    text = str(error)
+    if len(text) > _LONGEST_MESSAGE:
+        text = f"{text[:_LONGEST_MESSAGE]} …"
+    return "\n".join(map(printable, text.split("\n")))
 
 
 def _require_streams() -> None:

@@ -6,6 +6,7 @@ interpreter must not take the installer along.
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import signal
 import warnings
@@ -17,6 +18,7 @@ import numpy as np
 
 from edge_ad.bench.machine import machine_facts
 from edge_ad.bundle.bundle import Bundle
+from edge_ad.bundle.codec import decode, encode
 from edge_ad.errors import BundleGoldenError, BundleModelError, EdgeAdError, MissingDependencyError
 from edge_ad.runtime.detector import Detector
 from edge_ad.runtime.interpreter import installed_interpreters, interpreter_version, use_interpreter
@@ -146,15 +148,11 @@ def _replay_on(bundle: Bundle, name: str) -> InterpreterTest:
     deadline = monotonic() + TIME_LIMIT_S
     try:
         while receiver.poll(max(0.0, deadline - monotonic())):
-            match receiver.recv():
-                case ("version", version):
-                    pass
-                case ("variant", variant):
-                    pass
-                case ("result", result):
-                    results.append(result)
-                case ("problem", problem):
-                    pass
+            said = json.loads(receiver.recv_bytes())  # not `recv`: a model may have taken the child over
+            version, variant = said.get("version", version), said.get("variant", variant)
+            problem = said.get("problem", problem)
+            if "result" in said:
+                results.append(decode(SelfTest, said["result"]))
         problem = problem or f"{variant}: no answer within {TIME_LIMIT_S} s"
     except EOFError:  # the child has ended
         child.join()
@@ -176,12 +174,16 @@ def _ending(code: int) -> str:
 
 def _replay(bundle: Bundle, name: str, sender: Connection) -> None:
     """In the child: say each thing before it is tried, so that what killed the process is known."""
+
+    def say(**fields: object) -> None:
+        sender.send_bytes(json.dumps(fields).encode())
+
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     use_interpreter(name)
     try:
-        sender.send(("version", interpreter_version()))
+        say(version=interpreter_version())
         for variant in bundle.manifest.variants:
-            sender.send(("variant", variant.name))
-            sender.send(("result", self_test(bundle, variant.name)))
+            say(variant=variant.name)
+            say(result=encode(self_test(bundle, variant.name)))
     except EdgeAdError as error:
-        sender.send(("problem", str(error)))
+        say(problem=str(error))

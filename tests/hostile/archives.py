@@ -118,7 +118,9 @@ def overlapping(data: bytes, layers: int = 200, core: int = 200_000) -> bytes:
     for number in reversed(range(layers)):
         name = b"m%d" % number
         entries.append((name, inner))
-        head = struct.pack("<HHHHHIIIHH", 20, 0, 0, 0, 0x21, zlib.crc32(inner), *(len(inner),) * 2, len(name), 0)
+        head = struct.pack(
+            "<HHHHHIIIHH", 20, 0, 0, 0, 0x21, zlib.crc32(inner), *(len(inner),) * 2, len(name), 0
+        )
         inner = b"PK\x03\x04" + head + name + inner
     manifest = members_of(data)[MANIFEST]
     start, directory = 30 + len(MANIFEST) + len(manifest), b""
@@ -270,7 +272,9 @@ ATTACKS = (
     Attack("wrong-crc", changed(GOLDEN, crc=1), _ARCHIVE, _INCOMPLETE),
     Attack("time-stamp", changed(GOLDEN, time=0x6000), _ARCHIVE, _FOREIGN),
     Attack("data-descriptor", changed(GOLDEN, flags=8), _ARCHIVE, _FOREIGN),
-    Attack("several-disks", lambda data: zip_of(entries_of(data), disk=1), _ARCHIVE, f"{_FOREIGN}|{_INCOMPLETE}"),
+    Attack(
+        "several-disks", lambda data: zip_of(entries_of(data), disk=1), _ARCHIVE, f"{_FOREIGN}|{_INCOMPLETE}"
+    ),
     # Offsets that lead elsewhere
     Attack("shared-contents", changed(INT8, offset=0), _ARCHIVE, _INCOMPLETE),
     Attack("member-outside", changed(GOLDEN, offset=2**31), _ARCHIVE, _INCOMPLETE),

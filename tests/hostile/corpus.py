@@ -10,7 +10,7 @@ GROUPS: dict[str, tuple[Attack, ...]] = {
     "manifest": (*manifests.TEXTS, *manifests.VALUES),
     "cross-check": manifests.CROSS_CHECKS,
     "signature": signatures.ATTACKS,
-    "model": models.ATTACKS,
+    "model": (*models.ATTACKS, *golden.STRUCTURE),
 }
 """Refused while the bundle is read, before an interpreter is there."""
 

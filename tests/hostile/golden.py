@@ -61,12 +61,25 @@ def scores_all(value: float) -> Callable[[bytes], bytes]:
 
 _ERROR, _WORDS = errors.BundleGoldenError, "does not score here as it did"
 
+STRUCTURE = (
+    Attack(
+        "weights-not-a-number",
+        weights(float("nan"), 1),
+        *(errors.BundleModelStructureError, "holds NaN or infinity"),
+    ),
+    Attack(
+        "weights-infinite",
+        weights(float("inf"), 1),
+        *(errors.BundleModelStructureError, "holds NaN or infinity"),
+    ),
+)
+"""What needs no golden window to be refused."""
+
 ATTACKS = (
     # Both take and give float32, so nothing but their scores tells which is which.
     Attack("float-and-int8-swapped", swapped(FLOAT, INT8), _ERROR, f"{_WORDS}.*tiny-float32: FAILED"),
     Attack("one-model-for-two-variants", same_model_twice, _ERROR, f"{_WORDS}.*tiny-float32: FAILED"),
     Attack("weights-of-zero", weights(0.0, 64), _ERROR, _WORDS),
-    Attack("weights-not-a-number", weights(float("nan"), 1), _ERROR, _WORDS),
     Attack("weights-huge", weights(3e38, 64), _ERROR, _WORDS),
     Attack("golden-windows-changed", windows(lambda array: array * np.float32(1.01)), _ERROR, _WORDS),
     Attack("golden-windows-huge", windows(lambda array: np.full_like(array, 3e38)), _ERROR, _WORDS),

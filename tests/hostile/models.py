@@ -61,7 +61,9 @@ def vtable_outside(file: ModelFile) -> None:
 
 def vtable_size(size: int) -> Callable[[bytes], bytes]:
     """The root's list of fields of another length."""
-    return model(lambda file: file.put("H", file.root - struct.unpack_from("<i", file.content, file.root)[0], size))
+    return model(
+        lambda file: file.put("H", file.root - struct.unpack_from("<i", file.content, file.root)[0], size)
+    )
 
 
 def count(cls: type[Table], name: str, value: int) -> Callable[[bytes], bytes]:
@@ -111,7 +113,9 @@ def many_tensors(file: ModelFile) -> None:
 
 def with_metadata(file: ModelFile) -> None:
     """A model that brings notes along, which some programs act on."""
-    fields = {name: file.target(Model, file.root, name) for name in ("operator_codes", "subgraphs", "buffers")}
+    fields = {
+        name: file.target(Model, file.root, name) for name in ("operator_codes", "subgraphs", "buffers")
+    }
     assert all(fields.values())
     root = file.append_table(Model, {"signature_defs": ("I", [])}, version=("I", 3))
     file.lead(0, root)
@@ -126,7 +130,10 @@ def custom(name: bytes) -> Callable[[bytes], bytes]:
     def edit(file: ModelFile) -> None:
         vector = file.target(Model, file.root, "operator_codes")
         code = file.append_table(
-            OperatorCode, {"custom_code": ("B", name)}, deprecated_builtin_code=("b", 32), builtin_code=("i", 32)
+            OperatorCode,
+            {"custom_code": ("B", name)},
+            deprecated_builtin_code=("b", 32),
+            builtin_code=("i", 32),
         )
         file.lead(vector + 4, code)
 
@@ -191,7 +198,9 @@ def constant(kind: str, number: int, *values: int, member: str = FULL) -> Callab
 
 def tensor(number: int, name: str, form: str, value: int, member: str = FLOAT) -> Callable[[bytes], bytes]:
     """Another number in a tensor's entry."""
-    return model(lambda file: file.put(form, file.place(TensorEntry, file.tensor(number), name), value), member)
+    return model(
+        lambda file: file.put(form, file.place(TensorEntry, file.tensor(number), name), value), member
+    )
 
 
 def shape(number: int, *sizes: int, member: str = FLOAT) -> Callable[[bytes], bytes]:
@@ -235,12 +244,18 @@ _OUTSIDE, _LIST = "leads outside of the file", "is not one that bundles may hold
 FILES = (
     Attack("model-empty", whole(lambda content: b""), _BAD, "identifier TFL3 is missing"),
     Attack("model-text", whole(lambda content: b"import os\n" * 100), _BAD, "identifier TFL3 is missing"),
-    Attack("model-of-2017", whole(lambda content: content.replace(b"TFL3", b"TFL2")), _BAD, "TFL3 is missing"),
+    Attack(
+        "model-of-2017", whole(lambda content: content.replace(b"TFL3", b"TFL2")), _BAD, "TFL3 is missing"
+    ),
     Attack("model-of-zeros", whole(lambda content: content[:8] + bytes(1000)), _BAD, "bad size|outside"),
     Attack("model-of-ones", whole(lambda content: content[:8] + b"\xff" * 1000), _BAD, "outside|damaged"),
     Attack("model-cut", whole(lambda content: content[: len(content) // 2]), _BAD, _OUTSIDE),
-    Attack("model-shifted", whole(lambda content: content[:8] + b"\0" + content[8:]), _BAD, "multiple|outside"),
-    Attack("schema-version", model(lambda f: f.put("I", f.place(Model, f.root, "version"), 4)), _BAD, "version 4"),
+    Attack(
+        "model-shifted", whole(lambda content: content[:8] + b"\0" + content[8:]), _BAD, "multiple|outside"
+    ),
+    Attack(
+        "schema-version", model(lambda f: f.put("I", f.place(Model, f.root, "version"), 4)), _BAD, "version 4"
+    ),
     Attack("root-outside", at(0, "I", 2**32 - 4), _BAD, _OUTSIDE),
     Attack("root-on-itself", at(0, "I", 0), _BAD, "outside|bad size|damaged"),
     Attack("root-misaligned", at(0, "I", 9), _BAD, "multiple of 4"),
@@ -274,10 +289,21 @@ OPERATORS = (
     Attack("negative-operator", code("builtin_code", "i", -1, -1), _OPERATOR, "operator code -1"),
     Attack("two-operators-in-one", code("builtin_code", "i", 18), _OPERATOR, r"operator code 18 \(9\)"),
     Attack("operator-version", code("version", "i", 99), _OPERATOR, "FULLY_CONNECTED of version 99"),
-    Attack("operator-code-outside", operator("SLICE", "opcode_index", "I", 2**32 - 1), _BAD, "has code 4294967295"),
-    Attack("another-operator", operator("MUL", "opcode_index", "I", 3), _OPERATOR, "options of type number 21"),
-    Attack("options-of-another", operator("SPLIT", "builtin_options_type", "B", 48), _OPERATOR, "type number 48"),
-    Attack("options-unknown", operator("SPLIT", "builtin_options_type", "B", 255), _OPERATOR, "type number 255"),
+    Attack(
+        "operator-code-outside",
+        operator("SLICE", "opcode_index", "I", 2**32 - 1),
+        _BAD,
+        "has code 4294967295",
+    ),
+    Attack(
+        "another-operator", operator("MUL", "opcode_index", "I", 3), _OPERATOR, "options of type number 21"
+    ),
+    Attack(
+        "options-of-another", operator("SPLIT", "builtin_options_type", "B", 48), _OPERATOR, "type number 48"
+    ),
+    Attack(
+        "options-unknown", operator("SPLIT", "builtin_options_type", "B", 255), _OPERATOR, "type number 255"
+    ),
     Attack(
         "activation-unknown",
         options(
@@ -294,19 +320,28 @@ OPERATORS = (
     Attack("output-into-weights", operand("MUL", "outputs", 0, 1), _BAD, "has its values from elsewhere"),
     Attack("output-into-input", operand("MUL", "outputs", 0, 0), _BAD, "has its values from elsewhere"),
     Attack("output-twice", operand("SPLIT", "outputs", 1, 14), _BAD, "writes a tensor twice"),
-    Attack("weights-of-another-layer", operand("FULLY_CONNECTED", "inputs", 1, 4), _BAD, "has shape|must have"),
+    Attack(
+        "weights-of-another-layer", operand("FULLY_CONNECTED", "inputs", 1, 4), _BAD, "has shape|must have"
+    ),
     Attack("weights-computed", operand("FULLY_CONNECTED", "inputs", 1, 0), _BAD, "not a constant"),
     Attack("bias-of-another-type", operand("FULLY_CONNECTED", "inputs", 2, 1), _BAD, "is int8, not int32"),
     Attack(
-        "states-shared", operand("UNIDIRECTIONAL_SEQUENCE_LSTM", "inputs", 19, 13, FLOAT), _BAD, "the same tensor"
+        "states-shared",
+        operand("UNIDIRECTIONAL_SEQUENCE_LSTM", "inputs", 19, 13, FLOAT),
+        _BAD,
+        "the same tensor",
     ),
     Attack("gather-outside", constant("GATHER", 1, 10, member=FLOAT), _BAD, "index .*10.* is outside"),
     Attack("gather-negative", constant("GATHER", 1, -1, member=FLOAT), _BAD, "index .*-1.* is outside"),
-    Attack("gather-axis", options("GATHER", GatherOptions, "axis", "i", -3, FLOAT), _BAD, "only rows of axis 1"),
+    Attack(
+        "gather-axis", options("GATHER", GatherOptions, "axis", "i", -3, FLOAT), _BAD, "only rows of axis 1"
+    ),
     Attack("slice-outside", constant("SLICE", 1, 2**31 - 1, 0), _BAD, "is outside of"),
     Attack("slice-negative", constant("SLICE", 1, -1, 0), _BAD, "is outside of"),
     Attack("slice-larger", constant("SLICE", 2, 1000, 1000), _BAD, "must have"),
-    Attack("split-parts", options("SPLIT", SplitOptions, "num_splits", "i", 2**31 - 1), _BAD, "2147483647 parts"),
+    Attack(
+        "split-parts", options("SPLIT", SplitOptions, "num_splits", "i", 2**31 - 1), _BAD, "2147483647 parts"
+    ),
     Attack("split-axis", constant("SPLIT", 0, -9), _BAD, "only axis 1 can be split"),
     Attack("reshape-larger", constant("RESHAPE", 1, 1, 1000), _BAD, "is not the shape of"),
 )

@@ -18,7 +18,7 @@ from tests.hostile.corpus import CAUGHT_BY_SCORES, GROUPS, REFUSED
 from tests.hostile.signatures import stripped
 
 ROOT = Path(__file__).resolve().parents[2]
-LARGEST_GROWTH = 512 * 2**20
+LARGEST_GROWTH = 384 * 2**20
 """The largest bundle has 64 MiB, and is held a few times over while its archive is compared."""
 
 
@@ -30,7 +30,7 @@ def good(toy_bundle_path):
 def test_the_good_bundle_is_taken(good):
     unpack(good)
     assert unpack(sign(good, trusted_key()), signed_only()).signature.trusted
-    require_golden_scores(good)
+    require_golden_scores(unpack(good))
 
 
 def test_every_attack_has_a_name_of_its_own():
@@ -64,7 +64,7 @@ def test_no_interpreter_is_loaded_and_memory_is_bounded(toy_bundle_path):
     assert result.returncode == 0, result.stderr
     found = json.loads(result.stdout)
     assert found["refused"] == len(REFUSED)
-    for module in ("ai_edge_litert", "tflite_runtime", "tensorflow", "pickle5", "dill"):
+    for module in ("ai_edge_litert", "tflite_runtime", "tensorflow"):
         assert module not in found["modules"]
     assert found["after"] - found["before"] < LARGEST_GROWTH
 
@@ -72,9 +72,9 @@ def test_no_interpreter_is_loaded_and_memory_is_bounded(toy_bundle_path):
 @pytest.mark.parametrize("attack", CAUGHT_BY_SCORES, ids=lambda attack: attack.name)
 def test_caught_by_the_golden_scores(good, attack):
     hostile = attack.make(good)
-    unpack(hostile)
+    bundle = unpack(hostile)
     with pytest.raises(errors.BundleGoldenError, match=attack.words) as caught:
-        require_golden_scores(hostile)
+        require_golden_scores(bundle)
     assert type(caught.value) is attack.error
 
 
@@ -110,7 +110,9 @@ def test_a_downgrade_is_refused_though_it_is_well_signed(good, store, tmp_path):
         with pytest.raises(errors.BundleDowngradeError, match="already had build 5"):
             install(store, tmp_path, sign(older, trusted_key()))
     assert store.state("toy") == before
-    assert install(store, tmp_path, sign(build(good, 6), trusted_key())).highest_build[trusted_key().key_id] == 6
+    assert (
+        install(store, tmp_path, sign(build(good, 6), trusted_key())).highest_build[trusted_key().key_id] == 6
+    )
 
 
 def test_a_removed_generation_does_not_open_the_way_back(good, store, tmp_path):
@@ -136,7 +138,9 @@ def test_the_store_takes_signed_bundles_only(good, store, tmp_path, make, error)
     assert store.assets() == []
 
 
-@pytest.mark.parametrize("asset", ["../../outside", "/etc/passwd", "..", ".", "a/../../b", "\x1b[2J", "ß\u202e"])
+@pytest.mark.parametrize(
+    "asset", ["../../outside", "/etc/passwd", "..", ".", "a/../../b", "\x1b[2J", "ß\u202e"]
+)
 def test_an_asset_is_no_path(good, store, tmp_path, asset):
     install(store, tmp_path, sign(build(good, 1, asset=asset), trusted_key()))
     assert [state.asset for state in store.assets()] == [asset]
