@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 import tempfile
 from pathlib import Path
 
@@ -51,10 +52,8 @@ def write_atomic(path: Path, content: bytes) -> None:
         with os.fdopen(handle, "wb") as file:
             file.write(content)
             file.flush()
-            # mkstemp makes the file private; give it what an ordinary new file gets
-            umask = os.umask(0)
-            os.umask(umask)
-            os.fchmod(file.fileno(), 0o666 & ~umask)
+            # mkstemp makes the file private; give it what it had, or what an ordinary new file gets
+            os.fchmod(file.fileno(), _mode(path))
             os.fsync(file.fileno())
         os.replace(temporary, path)
         temporary = None
@@ -65,3 +64,11 @@ def write_atomic(path: Path, content: bytes) -> None:
         if temporary is not None:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(temporary)
+
+
+def _mode(path: Path) -> int:
+    with contextlib.suppress(OSError):
+        return stat.S_IMODE(path.stat().st_mode)
+    umask = os.umask(0)
+    os.umask(umask)
+    return 0o666 & ~umask

@@ -162,6 +162,7 @@ def _check_consistency(manifest: Manifest, members: Mapping[str, bytes]) -> None
 
     n_channels = len(manifest.channels)
     names = [channel.name for channel in manifest.channels]
+    check(0 < manifest.build_number < 2**53, f"build_number is {str(manifest.build_number)[:40]}")
     check(n_channels > 0 and len(set(names)) == n_channels, "channel names must be unique")
     scaler = manifest.scaler
     check(

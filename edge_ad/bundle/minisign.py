@@ -118,7 +118,7 @@ def parse_signature(content: bytes) -> Signature:
             raise ValueError("it must have four lines, the first and the third a comment")
         raw = _decoded(lines[1], 74)
         if raw[:2] != _PREHASHED:
-            raise ValueError("only prehashed signatures ('ED') are taken")
+            raise ValueError("only prehashed signatures are taken, not those of minisign -l")
         comment = lines[2].removeprefix(_TRUSTED)
         if not comment.replace("\t", " ").isprintable():  # minisign writes tabs
             raise ValueError("the comment holds characters that cannot be shown")
@@ -143,8 +143,8 @@ def verify(key: PublicKey, signature: Signature, content: bytes) -> None:
         public.verify(signature.comment_signature, signature.signature + signature.comment.encode())
     except (InvalidSignature, ValueError) as error:
         raise BundleSignatureError(
-            f"the signature by key {signature.key_id} was not made over this manifest: the bundle was "
-            "changed after it was signed"
+            f"the signature by key {signature.key_id} was not made over these contents: they were changed "
+            "after they were signed"
         ) from error
 
 

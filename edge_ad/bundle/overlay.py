@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from edge_ad.bundle.bundle import Bundle
 from edge_ad.bundle.codec import DecodeError, canonical_json, decode, encode, parse_json
 from edge_ad.bundle.manifest import ScalerEntry
+from edge_ad.detect.window import LARGEST_VALUE
 from edge_ad.errors import BundleManifestError, BundleMismatchError, BundleVersionError
 
 OVERLAY_SCHEMA = "1.0"
@@ -26,8 +27,10 @@ class NewLimit:
     """Whole windows of the samples that were scored."""
 
     def __post_init__(self) -> None:
-        if not self.new_ucl > 0:
-            raise ValueError("a UCL must be above zero")
+        if self.n_windows < 1:
+            raise ValueError("n_windows must be at least 1")
+        if not 0 < self.new_ucl < LARGEST_VALUE:
+            raise ValueError("a UCL must be above zero, and sane")
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,13 @@ class Overlay:
     old_scaler: ScalerEntry | None = None
     new_scaler: ScalerEntry | None = None
     """None where the bundle's scaler stays."""
+
+    def text(self) -> str:
+        """What it changes and where it comes from, on one line."""
+        limits = ", ".join(f"{x.variant} UCL {x.old_ucl:.6g} -> {x.new_ucl:.6g}" for x in self.limits)
+        scaler = "" if self.new_scaler is None else ", with a scaler of its own"
+        samples = f"{self.n_samples} samples with SHA-256 {self.samples_sha256}"
+        return f"by {self.by}, from {samples}: {limits}{scaler}"
 
 
 def overlay_bytes(overlay: Overlay) -> bytes:
@@ -91,8 +101,13 @@ def overlaid(bundle: Bundle, overlay: Overlay) -> Bundle:
             f"{manifest.bundle_id[:12]} of {manifest.asset}"
         )
     limits = {limit.variant: limit for limit in overlay.limits}
-    if set(limits) != {variant.name for variant in manifest.variants}:
+    old = {variant.name: variant.limit.ucl for variant in manifest.variants}
+    if len(overlay.limits) != len(limits) or set(limits) != set(old):
         raise BundleMismatchError("the overlay must have one limit for each variant of the bundle")
+    if any(limits[name].old_ucl != ucl for name, ucl in old.items()):
+        raise BundleMismatchError("the overlay says another limit was in the bundle than there is")
+    if (overlay.old_scaler or manifest.scaler) != manifest.scaler:
+        raise BundleMismatchError("the overlay says another scaler was in the bundle than there is")
     scaler = overlay.new_scaler or manifest.scaler
     sizes = {len(scaler.offset), len(scaler.scale), len(manifest.channels)}
     if len(sizes) != 1 or not all(scale > 0 for scale in scaler.scale):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from edge_ad.bundle.minisign import PublicKey, parse_signature, verify
 from edge_ad.errors import BundleRevokedKeyError, BundleUnsignedError, BundleUntrustedKeyError
@@ -37,8 +38,10 @@ class TrustPolicy:
     """Names of keys whose signatures count no more, old ones included."""
     require_signature: bool = False
 
-    def check(self, signed: bytes, signature: bytes | None) -> SignatureStatus:
-        """Judge the signature file (None: there is none) over `signed`.
+    def check(
+        self, signed: bytes, signature: bytes | None, *, what: Literal["bundle", "overlay"] = "bundle"
+    ) -> SignatureStatus:
+        """Judge the signature file (None: there is none) over `signed`, which belongs to a bundle or overlay.
 
         A signature by a trusted key must hold, whether one is required or not: one that does not
         is worse than none. Raises BundleUnsignedError, BundleSignatureError,
@@ -46,9 +49,10 @@ class TrustPolicy:
         """
         if signature is None:
             if self.require_signature:
+                how = "edge-ad sign" if what == "bundle" else "edge-ad recalibrate --key, or minisign -S"
                 raise BundleUnsignedError(
-                    "it is not signed, and this machine takes signed bundles only: sign it where it was "
-                    "built (edge-ad sign)"
+                    f"it is not signed, and this machine takes signed {what}s only: sign it where it was "
+                    f"made ({how})"
                 )
             return SignatureStatus()
         parsed = parse_signature(signature)

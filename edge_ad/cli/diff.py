@@ -51,7 +51,7 @@ def diff(before: str, after: str, as_json: bool, store: Path | None) -> None:
     from edge_ad.bundle.diff import diff as find_changes
     from edge_ad.runtime.store.open import find_bundle
 
-    changes = find_changes(find_bundle(before, store).bundle, find_bundle(after, store).bundle)
+    changes = find_changes(find_bundle(before, store).running, find_bundle(after, store).running)
     if as_json:
         import json
 

@@ -42,7 +42,9 @@ def inspect(bundle: str, as_json: bool, card: bool, store: Path | None) -> None:
         text = loaded.members[manifest.card_file].decode()
         click.echo("\n".join(map(printable, text.split("\n"))), nl=False)
     else:
-        click.echo("\n\n".join((_identity(found), _channels(manifest), _variants(loaded))))
+        click.echo(
+            "\n\n".join((_identity(found), _channels(found.running.manifest), _variants(found.running)))
+        )
     for key in manifest.unknown_keys:
         click.echo(f"ignored, from a newer edge_ad: {printable(key)}", err=True)
 

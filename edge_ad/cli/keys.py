@@ -12,6 +12,7 @@ import click
 from edge_ad.cli.options import PATH, store_option
 
 if TYPE_CHECKING:
+    from edge_ad.bundle.minisign import PublicKey
     from edge_ad.bundle.secret_key import SecretKey
     from edge_ad.runtime.store.store import Store
 
@@ -126,29 +127,32 @@ def policy(requirement: str, store: Path | None) -> None:
 @click.argument("bundle", type=PATH)
 @click.option("--key", "key_file", type=PATH, help="Private key file (edge-ad keys new).")
 @click.option("--signature", "signature_file", type=PATH, help="Signature made elsewhere over manifest.json.")
+@click.option("--public-key", type=PATH, help="The key to check --signature with.")
 @_PASSPHRASE_FILE
 @click.option("-o", "--output", type=PATH, help="Where the signed bundle goes.  [default: in place]")
 def sign(
     bundle: Path,
     key_file: Path | None,
     signature_file: Path | None,
+    public_key: Path | None,
     passphrase_file: Path | None,
     output: Path | None,
 ) -> None:
     """Sign BUNDLE with --key, or put a signature into it that was made elsewhere.
 
     For the latter: unzip -p BUNDLE manifest.json > manifest.json; minisign -Sm manifest.json; and then
-    --signature manifest.json.minisig.
+    --signature manifest.json.minisig --public-key KEY.pub.
     """
     from edge_ad.bundle.bundle import read_bytes, unpack
-    from edge_ad.bundle.minisign import parse_signature
-    from edge_ad.bundle.signing import attach
+    from edge_ad.bundle.minisign import read_public_key
     from edge_ad.bundle.signing import sign as sign_bundle
     from edge_ad.errors import BundleError, ConfigurationError
     from edge_ad.files import write_atomic
 
     if (key_file is None) == (signature_file is None):
         raise ConfigurationError("name either --key or --signature")
+    if signature_file is not None and public_key is None:
+        raise ConfigurationError("name the key that --signature was made with: --public-key KEY.pub")
     data = read_bytes(bundle)
     try:
         unpack(data)
@@ -156,8 +160,7 @@ def sign(
             key = open_key(key_file, passphrase_file)
             signed, key_id = sign_bundle(data, key), key.key_id
         else:
-            content = read_bytes(signature_file or bundle)
-            signed, key_id = attach(data, content), parse_signature(content).key_id
+            signed, key_id = _attached(data, signature_file or bundle, read_public_key(public_key or bundle))
     except BundleError as error:
         raise type(error)(f"{bundle}: {error}") from error
     target = output or bundle
@@ -165,16 +168,32 @@ def sign(
     click.echo(f"{target}: signed with key {key_id}")
 
 
+def _attached(data: bytes, file: Path, key: PublicKey) -> tuple[bytes, str]:
+    """The bundle with a signature made elsewhere, which must be good; and the name of its key."""
+    from edge_ad.bundle.bundle import read_bytes, unpack
+    from edge_ad.bundle.signing import attach
+    from edge_ad.bundle.trust import TrustPolicy
+    from edge_ad.errors import BundleSignatureError
+
+    try:
+        signed = attach(data, read_bytes(file))
+        unpack(signed, TrustPolicy((key,), require_signature=True))
+    except BundleSignatureError as error:
+        raise BundleSignatureError(f"{file}: {error}") from error
+    return signed, key.key_id
+
+
 def _warn(store: Store) -> None:
     """Say which assets could not be started any more under the rules as they are now."""
     from edge_ad.errors import EdgeAdError
+    from edge_ad.text import printable
 
     for asset in store.assets():
         try:
             if asset.active is not None:
                 store.active(asset.asset)
         except EdgeAdError as error:
-            click.echo(f"{asset.asset} will not start again: {error}", err=True)
+            click.echo(printable(f"{asset.asset} will not start again: {error}"), err=True)
 
 
 def open_key(file: Path, passphrase_file: Path | None) -> SecretKey:
@@ -197,6 +216,8 @@ def _passphrase(file: Path | None, prompt: str, *, twice: bool) -> str:
             raise ConfigurationError(f"{file} has no passphrase in its first line")
         return text
     if not sys.stdin.isatty():
-        raise ConfigurationError("nobody is here to ask for the passphrase: use --passphrase-file")
+        raise ConfigurationError(
+            "nobody is here to ask for it: use --passphrase-file (or --no-passphrase for a new key)"
+        )
     answer: str = click.prompt(prompt, hide_input=True, confirmation_prompt=twice, err=True)
     return answer

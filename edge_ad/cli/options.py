@@ -5,9 +5,12 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+if TYPE_CHECKING:
+    from edge_ad.bundle.manifest import CsvFormat
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -133,3 +136,17 @@ def build_settings(
 
 def _names(text: str | None) -> tuple[str, ...] | None:
     return None if text is None else tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def stream_layout(layout: CsvFormat, separator: str | None, time_column: str | None) -> CsvFormat:
+    """A bundle's layout with what the command line says instead. Raises ConfigurationError."""
+    from edge_ad.errors import ConfigurationError
+
+    try:
+        return dataclasses.replace(
+            layout,
+            separator=separator or layout.separator,
+            time_column=time_column or layout.time_column,
+        )
+    except ValueError as error:
+        raise ConfigurationError(str(error)) from error

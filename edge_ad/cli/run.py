@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import io
 import json
 import sys
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edge_ad.cli.options import PATH, bundle_argument, store_option
+from edge_ad.cli.options import PATH, bundle_argument, store_option, stream_layout
 
 if TYPE_CHECKING:
     from edge_ad.bundle.manifest import CsvFormat
@@ -64,25 +63,23 @@ def run(
     the run: its state is "unknown", with the reason.
     """
     from edge_ad.bundle.codec import encode
-    from edge_ad.errors import ConfigurationError, DataError
+    from edge_ad.errors import BundleError, ConfigurationError, DataError
     from edge_ad.files import write_atomic
     from edge_ad.runtime.store.service import Service
+    from edge_ad.text import printable
 
     def say(notice: str) -> None:
-        click.echo(f"edge-ad: {notice}", err=True)
+        click.echo(f"edge-ad: {printable(notice)}", err=True)
 
-    with ExitStack() as stack, Service.start(bundle, store, say, trial) as service:
+    with ExitStack() as stack:
+        lines, name = _open(input_, stack)  # before the bundle, which is not to blame for a slip here
+        service = stack.enter_context(Service.start(bundle, store, say, trial))
         manifest = service.bundle.manifest
-        manifest.variant(variant)  # a slip of the user's is no fault of a bundle on trial
         try:
-            layout = dataclasses.replace(
-                manifest.input,
-                separator=separator or manifest.input.separator,
-                time_column=time_column or manifest.input.time_column,
-            )
-        except ValueError as error:
+            manifest.variant(variant)
+        except BundleError as error:
             raise ConfigurationError(str(error)) from error
-        lines, name = _open(input_, stack)
+        layout = stream_layout(manifest.input, separator, time_column)
         result = _decide(service, lines, layout, name, variant, threads, live=input_ == "-")
     if result is None:
         return

@@ -148,6 +148,8 @@ def train(
 def convert(folder: Path, jobs: int | None, explain: bool, as_json: bool) -> None:
     """Convert the trained models in FOLDER to TFLite, each in a process that may crash.
 
+    Into which precisions and forms is part of the plan: --precisions and --optimize of 'train' or 'build'.
+
     With --explain nothing is converted: it shows operators, bytes by cause, multiply-adds, and what makes a
     model large or slow; of a .keras file its layers, what keeps it from being converted, and what it becomes.
     """

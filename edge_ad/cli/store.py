@@ -35,22 +35,31 @@ def store() -> None:
 @store_option
 def install(bundle: Path, activate: bool, allow_downgrade: bool, store: Path | None) -> None:
     """Verify BUNDLE, test it on this machine's interpreter, and take it into the store."""
-    from edge_ad.bundle.bundle import read
+    from edge_ad.bundle.bundle import read_bytes, unpack
     from edge_ad.errors import StoreError
     from edge_ad.runtime.store.store import Store, default_store
+    from edge_ad.text import printable
 
     opened = Store(store or default_store())
-    state = opened.install(bundle, allow_downgrade=allow_downgrade)
-    manifest = read(bundle, opened.keyring.policy()).manifest
-    bundle_id = manifest.bundle_id
-    click.echo(f"{state.asset}: build {manifest.build_number} is installed ({bundle_id[:12]})")
+    data = read_bytes(bundle)
+    state = opened.install_bytes(data, str(bundle), allow_downgrade=allow_downgrade)
+    manifest = unpack(data).manifest
+    bundle_id, asset = manifest.bundle_id, printable(state.asset)
+    click.echo(f"{asset}: build {manifest.build_number} is installed ({bundle_id[:12]})")
+    for key in manifest.unknown_keys:
+        click.echo(f"ignored, from a newer edge_ad: {printable(key)}", err=True)
     if activate:
         if bundle_id in state.failed and state.active != bundle_id:
             raise StoreError(
                 f"{bundle_id[:12]} was given up on this machine ({state.failed[bundle_id]}); to try it "
                 f"again: edge-ad store activate {state.asset} {bundle_id[:12]}"
             )
+        recalibrated = state.active != bundle_id and state.active in state.overlays
         _say_active(opened.activate(state.asset, bundle_id))
+        if recalibrated:
+            click.echo(
+                f"{asset}: the recalibration was of the former bundle; edge-ad recalibrate @{asset}", err=True
+            )
 
 
 @store.command()
@@ -86,21 +95,22 @@ def apply(overlay: Path, store: Path | None) -> None:
     Where signatures are required, OVERLAY.minisig must lie beside it.
     """
     from edge_ad.bundle.bundle import read_bytes
-    from edge_ad.bundle.overlay import parse_overlay
+    from edge_ad.bundle.overlay import overlay_id, parse_overlay
     from edge_ad.errors import BundleError
     from edge_ad.runtime.store.store import Store, default_store
+    from edge_ad.text import printable
 
     opened = Store(store or default_store())
     beside = overlay.with_name(f"{overlay.name}.minisig")
     content = read_bytes(overlay)
     signature = read_bytes(beside) if beside.exists() else None
     try:
-        opened.keyring.policy().check(content, signature)
+        opened.keyring.policy().check(content, signature, what="overlay")
         parsed = parse_overlay(content)
     except BundleError as error:
         raise type(error)(f"{overlay}: {error}") from error
-    overlay_id = opened.apply_overlay(parsed, signature)
-    click.echo(f"{parsed.asset}: in force from the next start ({overlay_id[:12]})")
+    opened.apply_overlay(content, signature)
+    click.echo(f"{printable(parsed.asset)}: in force from the next start ({overlay_id(content)[:12]})")
 
 
 @store.command()
@@ -109,9 +119,10 @@ def apply(overlay: Path, store: Path | None) -> None:
 def revert(asset: str, store: Path | None) -> None:
     """Take back a recalibration: the limits of the active bundle of ASSET itself count again."""
     from edge_ad.runtime.store.store import Store, default_store
+    from edge_ad.text import printable
 
     Store(store or default_store()).remove_overlay(asset)
-    click.echo(f"{asset}: the limits of its bundle are in force")
+    click.echo(f"{printable(asset)}: the limits of its bundle are in force")
 
 
 @store.command(name="list")
@@ -121,16 +132,19 @@ def list_(store: Path | None, as_json: bool) -> None:
     """Show every asset with its generations."""
     from edge_ad.bundle.codec import encode
     from edge_ad.runtime.store.store import Store, default_store
+    from edge_ad.text import printable
 
     opened = Store(store or default_store())
     states = opened.assets()
+    for folder in opened.damaged():
+        click.echo(f"{folder / 'state.json'} is damaged: install the asset's bundle again", err=True)
     if as_json:
         click.echo(json.dumps([encode(state) for state in states]))
         return
     if not states:
         click.echo(f"nothing is installed in {opened.root}", err=True)
     for state in states:
-        click.echo(state.asset)
+        click.echo(printable(state.asset))
         for generation in state.generations:
             click.echo(
                 f"  {generation.bundle_id[:12]}  build {generation.build_number:<6} {generation.installed}  "
@@ -147,12 +161,14 @@ def log(asset: str, store: Path | None, as_json: bool) -> None:
     """Show what was done to ASSET, when, and by whom."""
     from edge_ad.bundle.codec import encode
     from edge_ad.runtime.store.store import Store, default_store
+    from edge_ad.text import printable
 
     for entry in Store(store or default_store()).journal(asset):
         if as_json:
             click.echo(json.dumps(encode(entry)))
         else:
-            click.echo(f"{entry.time}  {entry.action:<12}{entry.bundle_id[:12]}  {entry.by}: {entry.detail}")
+            line = f"{entry.time}  {entry.action:<12}{entry.bundle_id[:12]}  {entry.by}: {entry.detail}"
+            click.echo(printable(line))
 
 
 @store.command()
@@ -167,19 +183,22 @@ def gc(keep: int, store: Path | None) -> None:
 
 
 def _role(state: AssetState, bundle_id: str) -> str:
+    from edge_ad.text import printable
+
     words = []
     if bundle_id == state.active:
         words.append("active, on trial" if state.on_trial else "active")
     if state.previous and bundle_id == state.previous[-1]:
         words.append("to go back to")
     if bundle_id in state.failed:
-        words.append(f"given up: {state.failed[bundle_id]}")
+        words.append(f"given up: {printable(state.failed[bundle_id])}")
     if bundle_id in state.overlays:
         words.append(f"recalibrated ({state.overlays[bundle_id][:12]})")
     return f"  {', '.join(words)}" if words else ""
 
 
 def _say_active(state: AssetState) -> None:
+
     generation = state.generation(state.active or "")
     trial = ", on trial until it has run for a while" if state.on_trial else ""
     click.echo(

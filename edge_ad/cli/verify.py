@@ -23,9 +23,12 @@ def verify(bundle: str, store: Path | None, as_json: bool) -> None:
     from edge_ad.errors import BundleGoldenError
     from edge_ad.runtime.selftest import mismatch_text, replay_on_interpreters
     from edge_ad.runtime.store.open import find_bundle
+    from edge_ad.text import printable
 
     found = find_bundle(bundle, store)
     tests = replay_on_interpreters(found.bundle)
+    for key in found.bundle.manifest.unknown_keys:
+        click.echo(f"ignored, from a newer edge_ad: {printable(key)}", err=True)
     if as_json:
         report = {
             "bundle_id": found.bundle.manifest.bundle_id,

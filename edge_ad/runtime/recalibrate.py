@@ -11,16 +11,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_ad.bundle.bundle import Bundle
-from edge_ad.bundle.manifest import CsvFormat, ScalerEntry
+from edge_ad.bundle.manifest import CsvFormat, Manifest, ScalerEntry
 from edge_ad.bundle.overlay import OVERLAY_SCHEMA, NewLimit, Overlay
 from edge_ad.detect.limit import LimitRule
 from edge_ad.detect.scaler import fit_min_max, fit_standard
+from edge_ad.detect.window import usable
 from edge_ad.errors import DataError
 from edge_ad.runtime.detector import Detector
 from edge_ad.runtime.sources.csv_lines import CsvLines, Sample
 
 LARGEST_CHANGE = 3.0
 """A limit that moves by a larger factor says that the samples were not normal, or the machine is another."""
+LARGEST_SHIFT = 10.0
+"""In old scales: by how much a channel's level may have moved."""
 FEWEST_WINDOWS = 100
 """Fewer say nothing of the 99th percentile."""
 
@@ -39,8 +42,8 @@ def derive_overlay(
 
     Every variant is scored with the shipped model and gets `percentile(scores) * factor` with the
     percentile and factor it was built with. `with_scaler` fits the scaler to the samples first.
-    Raises DataError: too few whole windows, or (unless `force`) a limit that moves by more than a factor
-    of three or samples of which more than a tenth cannot be used.
+    Raises DataError: too few whole windows, or (unless `force`) a limit or a scale that moves by more than
+    a factor of three, or samples of which more than a tenth cannot be used.
     """
     content = _read(samples_file)
     manifest = bundle.manifest
@@ -48,7 +51,7 @@ def derive_overlay(
     lines = content.decode(errors="replace").splitlines(keepends=True)
     samples = list(CsvLines(lines, layout or manifest.input, columns, name=str(samples_file), strict=False))
     values = np.array([s.values for s in samples if s.problem is None], np.float64)
-    values = values[np.isfinite(values).all(axis=1)] if len(values) else values
+    values = values[usable(values)] if len(values) else values
     n_unusable = len(samples) - len(values)
     if n_unusable * 10 > len(samples) and not force:
         raise DataError(
@@ -60,6 +63,8 @@ def derive_overlay(
         fit = fit_standard if manifest.scaler.kind == "standard" else fit_min_max
         scaler = fit(values)
         new_scaler = ScalerEntry(scaler.kind, tuple(scaler.offset.tolist()), tuple(scaler.scale.tolist()))
+        if not force:
+            _check_scaler(manifest, new_scaler)
         manifest = dataclasses.replace(manifest, scaler=new_scaler)
     running = dataclasses.replace(bundle, manifest=manifest)
     limits = []
@@ -92,6 +97,21 @@ def derive_overlay(
         old_scaler=bundle.manifest.scaler if new_scaler else None,
         new_scaler=new_scaler,
     )
+
+
+def _check_scaler(manifest: Manifest, new: ScalerEntry) -> None:
+    """Refuse a scaler that says of a channel that it is another one, dead, or full of glitches."""
+    old = manifest.scaler
+    for index, channel in enumerate(manifest.channels):
+        ratio = new.scale[index] / old.scale[index]
+        shift = abs(new.offset[index] - old.offset[index]) / old.scale[index]
+        if not 1 / LARGEST_CHANGE <= ratio <= LARGEST_CHANGE or shift > LARGEST_SHIFT:
+            raise DataError(
+                f"channel {channel.name!r}: its scale would go from {old.scale[index]:.6g} to "
+                f"{new.scale[index]:.6g}, its offset from {old.offset[index]:.6g} to "
+                f"{new.offset[index]:.6g}; is it constant, has it glitches, is it another "
+                "sensor? If it is as it should be: --force"
+            )
 
 
 def _scores(bundle: Bundle, variant: str, samples: Sequence[Sample]) -> NDArray[np.float64]:

@@ -78,7 +78,11 @@ def test_keys_and_signatures_of_the_real_minisign(run, minisign, bundle, tmp_pat
     run("sign", bundle, "--key", "m.key", "-o", "one.edgead")
     (tmp_path / "manifest.json").write_bytes(members_of(bundle.read_bytes())["manifest.json"])
     assert minisign("-Sm", "manifest.json", "-s", "m.key", cwd=tmp_path).returncode == 0
-    run("sign", bundle, "--signature", "manifest.json.minisig", "-o", "two.edgead")
+    by_hand = ["sign", bundle, "--signature", "manifest.json.minisig", "-o", "two.edgead"]
+    assert "--public-key" in run(*by_hand, code=2).stderr
+    run("keys", "new", "other", "--no-passphrase")
+    assert "not trusted" in run(*by_hand, "--public-key", "other.pub", code=3).stderr
+    run(*by_hand, "--public-key", "m.pub")
     run("keys", "trust", "m.pub")
     for name in ("one.edgead", "two.edgead"):
         assert "signed by the trusted key" in run("verify", name).stdout
@@ -129,7 +133,11 @@ def test_signing_twice_gives_the_same_bytes(run, bundle):
         (["sign", "toy.edgead", "--key", "missing.key"], 2, "cannot read missing.key"),
         (["sign", "toy.edgead", "--key", "me.pub"], 2, "is it the public one"),
         (["sign", "toy.edgead", "--key", "locked.key"], 2, "--passphrase-file"),
-        (["sign", "toy.edgead", "--signature", "me.pub"], 3, "signature is damaged"),
+        (["sign", "toy.edgead", "--signature", "me.pub"], 2, "--public-key"),
+        (
+            ["sign", "toy.edgead", "--signature", "me.pub", "--public-key", "me.pub"],
+            *(3, "me.pub: the signature is damaged"),
+        ),
         (["sign", "missing.edgead", "--key", "me.key"], 3, "cannot read missing.edgead"),
         (["keys", "trust", "me.key"], 2, "no minisign public key"),
         (["keys", "trust", "missing.pub"], 2, "cannot read"),
@@ -196,8 +204,13 @@ def test_update_trial_and_rollback(run, bundle, toy_csv):
     run("store", "activate", "toy", identity[:8])
     assert "build 2" in run("inspect", "@toy").stdout
     assert "no difference" in run("diff", "@toy", "2.edgead").stdout
+    forged = "x\n2026-01-01T00:00:00+00:00  confirm  000000000000  root: forged\x1b[2J"
+    run("store", "rollback", "toy", "--reason", forged)
+    shown = run("store", "log", "toy").stdout + run("store", "list").stdout
+    assert "\x1b" not in shown
+    assert not any(line.startswith("2026-01-01") for line in shown.splitlines())
     log = [json.loads(line) for line in run("store", "log", "toy", "--json").stdout.splitlines()]
-    assert [entry["action"] for entry in log].count("rollback") == 1
+    assert [entry["action"] for entry in log].count("rollback") == 2
     run("store", "gc")
 
 

@@ -84,7 +84,9 @@ class Disk:
         if inode is None:
             return None
         if isinstance(choose, random.Random):
-            torn = inode.now[: choose.randrange(len(inode.now) + 1)]
+            # What was appended to safe contents may be torn, and not these themselves.
+            start = len(inode.safe) if inode.now.startswith(inode.safe) else 0
+            torn = inode.now[: choose.randint(start, len(inode.now))]
             return choose.choice([inode.safe, inode.now, torn]) if inode.safe != inode.now else inode.now
         return inode.now if choose == "all" else inode.safe
 

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 enum { OFF, KILL, TEAR, FULL };
+enum kind { OTHER, WRITE, REMOVE };
 static char root[PATH_MAX];
 static size_t root_length;
 static long count, target;
@@ -53,9 +54,11 @@ static int path_of(int fd, char *path) {
 
 static void die(void) { kill(getpid(), SIGKILL); pause(); }
 
-/* 1: the call is to fail; 2: a write is to be torn */
-static int due(int is_write) {
-    if (mode == OFF || (mode == TEAR && !is_write) || ++count != target) return 0;
+/* 1: the call is to fail, and all after it; 2: a write is to be torn */
+static int due(enum kind kind) {
+    if (mode == OFF || (mode == TEAR && kind != WRITE)) return 0;
+    if (++count < target || (count > target && mode != FULL)) return 0;
+    if (mode == FULL && kind == REMOVE) return 0; /* that needs no space */
     if (mode == KILL) die();
     if (mode == TEAR) return 2;
     errno = ENOSPC;
@@ -68,7 +71,7 @@ ssize_t write(int fd, const void *data, size_t size) {
     REAL(write);
     char path[PATH_MAX];
     if (!path_of(fd, path)) return real(fd, data, size);
-    switch (due(1)) {
+    switch (due(WRITE)) {
     case 1: return -1;
     case 2: real(fd, data, size / 2); die();
     }
@@ -82,7 +85,7 @@ ssize_t write(int fd, const void *data, size_t size) {
         REAL(name);                                                                                           \
         char path[PATH_MAX];                                                                                  \
         if (!path_of(fd, path)) return call;                                                                  \
-        if (due(0)) return -1;                                                                                \
+        if (due(OTHER)) return -1;                                                                            \
         int result = call;                                                                                    \
         if (!result) note(label, path, NULL, NULL, 0);                                                        \
         return result;                                                                                        \
@@ -96,25 +99,25 @@ int ftruncate64(int fd, off64_t size) {
     char path[PATH_MAX], text[32];
     if (!path_of(fd, path)) return real(fd, size);
     snprintf(text, sizeof text, "%ld", (long)size);
-    if (due(0)) return -1;
+    if (due(OTHER)) return -1;
     int result = real(fd, size);
     if (!result) note("truncate", path, text, NULL, 0);
     return result;
 }
 
-#define ON_PATH(name, arguments, call, label, second)                                                         \
+#define ON_PATH(name, arguments, call, label, second, kind)                                                   \
     int name arguments {                                                                                      \
         REAL(name);                                                                                           \
         if (!inside(path)) return call;                                                                       \
-        if (due(0)) return -1;                                                                                \
+        if (due(kind)) return -1;                                                                             \
         int result = call;                                                                                    \
         if (!result) note(label, path, second, NULL, 0);                                                      \
         return result;                                                                                        \
     }
-ON_PATH(rename, (const char *path, const char *to), real(path, to), "rename", to)
-ON_PATH(unlink, (const char *path), real(path), "unlink", NULL)
-ON_PATH(mkdir, (const char *path, mode_t bits), real(path, bits), "mkdir", NULL)
-ON_PATH(chmod, (const char *path, mode_t bits), real(path, bits), "chmod", NULL)
+ON_PATH(rename, (const char *path, const char *to), real(path, to), "rename", to, OTHER)
+ON_PATH(unlink, (const char *path), real(path), "unlink", NULL, REMOVE)
+ON_PATH(mkdir, (const char *path, mode_t bits), real(path, bits), "mkdir", NULL, OTHER)
+ON_PATH(chmod, (const char *path, mode_t bits), real(path, bits), "chmod", NULL, OTHER)
 
 int open64(const char *path, int flags, ...) {
     REAL(open64);
@@ -123,7 +126,7 @@ int open64(const char *path, int flags, ...) {
     mode_t bits = va_arg(arguments, mode_t);
     va_end(arguments);
     if (!inside(path) || !(flags & (O_CREAT | O_TRUNC))) return real(path, flags, bits);
-    if (due(0)) return -1;
+    if (due(OTHER)) return -1;
     int fd = real(path, flags, bits);
     if (fd >= 0) note("open", path, flags & O_TRUNC ? "truncate" : "", NULL, 0);
     return fd;

@@ -42,7 +42,7 @@ print("\\n".join(n for n in sys.modules if n.startswith("edge_ad.")))
     assert ours <= {"bench", "bundle", "detect", "errors", "files", "runtime", "text"}
     interpreters = {"ai_edge_litert", "tflite_runtime"}
     others = {name for name in names if "." not in name and "cython" not in name}
-    others -= {"edge_ad", "numpy"} | interpreters
+    others -= {"edge_ad", "numpy", "__mp_main__"} | interpreters
     # What the interpreter packages bring along themselves.
     assert others <= {"flatbuffers", "ml_dtypes", "google", "backports", "tqdm", "typing_extensions"}
     assert names & interpreters

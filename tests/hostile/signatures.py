@@ -132,7 +132,7 @@ def not_prehashed(content: bytes) -> bytes:
 
 _BAD, _UNSIGNED = errors.BundleSignatureError, errors.BundleUnsignedError
 _UNTRUSTED, _REVOKED = errors.BundleUntrustedKeyError, errors.BundleRevokedKeyError
-_NOT_MADE, _LINES = "was not made over this manifest", "must have four lines"
+_NOT_MADE, _LINES = "was not made over these contents", "must have four lines"
 
 ATTACKS = (
     # Who signed

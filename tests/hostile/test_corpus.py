@@ -105,7 +105,7 @@ def install(store, folder, data):
 def test_a_downgrade_is_refused_though_it_is_well_signed(good, store, tmp_path):
     install(store, tmp_path, sign(build(good, 5), trusted_key()))
     before = store.state("toy")
-    for number in (5, 4, 1, 0, -1):
+    for number in (5, 4, 1):
         older = build(good, number, model_version="older")
         with pytest.raises(errors.BundleDowngradeError, match="already had build 5"):
             install(store, tmp_path, sign(older, trusted_key()))

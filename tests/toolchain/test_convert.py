@@ -3,11 +3,13 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 
 from edge_ad.bundle.manifest import FormEntry
+from edge_ad.bundle.tflite import check_model
 from edge_ad.errors import ConversionError
 from edge_ad.runtime.interpreter import ReconstructionModel
 from edge_ad.toolchain.architecture import Architecture
 from edge_ad.toolchain.convert.choose import choose_form
 from edge_ad.toolchain.convert.converter import convert
+from edge_ad.toolchain.convert.flatbuffer import quantize_matrix
 from edge_ad.toolchain.convert.integer import integer_model, quantize_ranges
 from edge_ad.toolchain.oracle import Trace, reconstruct
 from edge_ad.toolchain.settings import TrainingSettings
@@ -200,6 +202,138 @@ class TestIntegerOnly:
         weights = [np.zeros(s, np.float32) for s in shape.weight_shapes]
         converted = convert(shape, weights, "int8-full", training_windows=np.zeros((5, 10, 8), np.float32))
         assert not ReconstructionModel(converted.content).reconstruct(np.zeros((10, 8), np.float32)).any()
+
+
+def stated(shape, converted):
+    """What a manifest would say of it, read from the model by the interpreter."""
+    model = ReconstructionModel(converted.content, stateful=converted.stateful)
+    dtype = "float32" if model.input_quantization is None else "int8"
+    return {
+        "shape": (shape.window_length, shape.n_channels),
+        "input_dtype": dtype,
+        "output_dtype": dtype,
+        "stateful": converted.stateful,
+        "input_quantization": model.input_quantization,
+        "output_quantization": model.output_quantization,
+    }
+
+
+def converted_or_why_not(*arguments):
+    """A converted model or the reason why there is none, and None in the other's place."""
+    try:
+        return convert(*arguments), None
+    except ConversionError as error:
+        return None, str(error)
+
+
+FORMS = [(p, o) for p in ("float32", "int8") for o in ("size", "speed")] + [("int8-full", "size")]
+
+
+class TestWhatIsConvertedABundleMayHold:
+    @pytest.mark.parametrize(("precision", "form"), FORMS)
+    @pytest.mark.parametrize(
+        ("window", "units", "channels"),
+        [
+            *((1, 1, 1), (1, 256, 1), (1, 1, 64), (1, 256, 64), (13, 100, 8), (10, 256, 64), (50, 16, 8)),
+            *(pytest.param(200, *sizes, marks=pytest.mark.slow) for sizes in ((1, 1), (256, 64))),
+        ],
+    )
+    def test_in_every_size(self, window, units, channels, precision, form):
+        shape = Architecture(window, channels, (units,), (units,))
+        weights = random_weights(shape)
+        converted = convert(shape, weights, precision, form, random_windows(shape, 2))
+        check_model(converted.content, **stated(shape, converted))
+
+    @pytest.mark.parametrize(("precision", "form"), FORMS)
+    @pytest.mark.parametrize("name", ["bearing stack", "tanh", "deep tanh"])
+    def test_in_every_shape(self, name, precision, form):
+        shape = SHAPES[name]
+        converted = convert(shape, random_weights(shape), precision, form, random_windows(shape, 2))
+        check_model(converted.content, **stated(shape, converted))
+
+    @pytest.mark.parametrize(("precision", "form"), FORMS)
+    @pytest.mark.parametrize("size", [0, 1e-38, 1e-20, 1e-6, 1e6, 1e20, 1e38])
+    def test_with_weights_of_any_size_or_not_at_all(self, size, precision, form):
+        shape = SHAPES["bearing stack"]
+        weights = [weight * np.float32(size) for weight in random_weights(shape)]
+        converted, reason = converted_or_why_not(shape, weights, precision, form, random_windows(shape))
+        if converted is None:
+            assert size >= 1e6
+            assert "too large for int8" in reason or "integers cannot hold this model" in reason
+        else:
+            check_model(converted.content, **stated(shape, converted))
+
+
+def growing_weights(shape, gain, seed=0):
+    """What a cell holds grows from step to step: large recurrent weights, forget gates that keep."""
+    rng = np.random.default_rng(seed)
+    weights = [rng.normal(0, gain / np.sqrt(s[0]), s).astype(np.float32) for s in shape.weight_shapes]
+    for bias in weights[2:-2:3]:
+        units = len(bias) // 4
+        bias[:] = 0
+        bias[units : 2 * units] = 1
+    return weights
+
+
+class TestNetworksThatExplode:
+    """int8-full of a relu LSTM whose values grow beyond what integers can stand for."""
+
+    @pytest.mark.parametrize("gain", [0.6, 0.9, 1.2, 2.0, 5.0])
+    @pytest.mark.parametrize("window", [10, 100, pytest.param(200, marks=pytest.mark.slow)])
+    def test_a_model_or_a_reason(self, window, gain):
+        shape = Architecture(window, 3, (8,), (8,))
+        weights, windows = growing_weights(shape, gain), random_windows(shape, 8)
+        converted, reason = converted_or_why_not(shape, weights, "int8-full", "size", windows)
+        if converted is None:
+            assert f"within a window of {window} samples its values grow to " in reason
+            assert "train it with a shorter --window, or leave int8-full out of --precisions" in reason
+            assert window > 10
+        else:
+            check_model(converted.content, **stated(shape, converted))
+            far = windows[0] * np.float32(1e6)
+            assert np.isfinite(ReconstructionModel(converted.content).reconstruct(far)).all()
+
+    @pytest.mark.parametrize("window", [2, 5, 20, 100])
+    def test_many_units_and_channels(self, window):
+        shape = Architecture(window, 64, (256,), (256,))
+        rng = np.random.default_rng(0)
+        weights = [rng.normal(0, 0.3, s).astype(np.float32) for s in shape.weight_shapes]
+        windows = random_windows(shape, 2)
+        if window > 10:
+            with pytest.raises(ConversionError, match="integers cannot hold this model"):
+                convert(shape, weights, "int8-full", training_windows=windows)
+        else:
+            converted = convert(shape, weights, "int8-full", training_windows=windows)
+            check_model(converted.content, **stated(shape, converted))
+
+    def test_headrooms_that_no_device_could_run_are_left_out_and_the_others_tried(self):
+        shape = Architecture(10, 3, (8,), (8,))
+        weights = growing_weights(shape, 10.0)
+        converted = convert(shape, weights, "int8-full", training_windows=random_windows(shape))
+        calibration = converted.calibration
+        tried = {point.headroom for point in calibration.curve if point.group == "all"}
+        assert 1 < len(tried) < 7
+        assert len({point.group for point in calibration.curve}) == 5
+        assert all(np.isfinite(point.error) for point in calibration.curve)
+        assert calibration.error == min(point.error for point in calibration.curve)
+
+
+class TestBiasesThatDwarfTheirWeights:
+    @pytest.mark.parametrize("size", [0.0, 1e-30, 1e-12, 1e-6])
+    def test_the_bias_is_right_nevertheless(self, size):
+        """int32 cannot hold it in units of so small weights."""
+        shape = Architecture(4, 2, (3,), (3,))
+        weights = random_weights(shape)
+        weights[-2] *= np.float32(size)
+        weights[-1][:] = (5.0, -3.0)
+        windows = random_windows(shape)
+        converted = convert(shape, weights, "int8-full", training_windows=windows)
+        got = ReconstructionModel(converted.content).reconstruct(windows[0])
+        assert got == pytest.approx(naive.autoencoder(shape, weights, windows[:1])[0], abs=0.1)
+
+    def test_a_matrix_that_no_scale_stands_for(self):
+        with pytest.raises(ConversionError, match=r"weights of up to 1e\+30 are too large for int8"):
+            quantize_matrix(np.array([[1e30, 1.0]], np.float32))
 
 
 class TestAuto:

@@ -13,6 +13,7 @@ from edge_ad.toolchain.parity import (
     decide,
     describe_failures,
 )
+from edge_ad.toolchain.rounding import FACTOR
 from edge_ad.toolchain.settings import Margins
 from tests import naive
 
@@ -213,6 +214,51 @@ def test_a_score_that_one_side_lost_is_as_wrong_as_can_be(lost):
     verdict = compare_scores("a", "b", [(scores([0.5, lost]), scores([0.5, 0.5]))], 0.05)
     assert not verdict.passed
     assert verdict.checks[0].value > 1e300
+
+
+class TestFloat32AsTheReason:
+    """Score errors beyond the margin, where float32 arithmetic cannot do better."""
+
+    EXACT = np.array([0.5, 2.0, 3.0, 0.7])
+
+    def compare(self, ours, theirs, rounding):
+        asked = []
+
+        def exact(asset, indices):
+            asked.append((asset, sorted(indices.tolist())))
+            return self.EXACT[indices], np.array(rounding)[indices]
+
+        verdict = compare_scores("a", "b", [(scores(ours), scores(theirs))], 0.05, exact)
+        return verdict, asked
+
+    def test_an_error_that_float32_makes_itself_passes(self):
+        verdict, asked = self.compare([0.5, 2.3, 3.0, 0.7], self.EXACT, [0, 0.2, 0, 0])
+        (check,) = verdict.checks
+        assert check.passed
+        assert check.value == pytest.approx(0.15)
+        assert check.limit == pytest.approx(FACTOR * 0.1)
+        assert "float32 arithmetic alone is off by 0.1" in verdict.note
+        assert asked == [("pump", [0, 1, 2, 3])]
+
+    def test_so_does_one_that_the_reference_makes(self):
+        verdict, _ = self.compare(self.EXACT, [0.5, 2.4, 3.0, 0.7], [0, 0, 0, 0])
+        assert verdict.passed
+
+    def test_a_larger_one_fails(self):
+        verdict, _ = self.compare([0.5, 3.9, 3.0, 0.7], self.EXACT, [0, 0.2, 0, 0])
+        assert not verdict.passed
+
+    def test_and_so_does_one_that_no_rounding_explains(self):
+        verdict, _ = self.compare([0.6, 2.3, 3.2, 0.8], self.EXACT, [0, 0.2, 0, 0])
+        assert not verdict.passed
+        assert verdict.checks[0].limit == 0.05
+        assert verdict.note == ""
+
+    def test_within_the_margin_nobody_is_asked(self):
+        verdict, asked = self.compare(self.EXACT + 0.01, self.EXACT, [1, 1, 1, 1])
+        assert verdict.passed
+        assert verdict.checks[0].limit == 0.05
+        assert asked == []
 
 
 def test_decisions_from_scores_alone():

@@ -6,7 +6,7 @@ import pytest
 from edge_ad.detect.scaler import Scaler
 from edge_ad.runtime.detector import WindowModel
 from edge_ad.toolchain.convert.converter import convert
-from edge_ad.toolchain.proof import prove
+from edge_ad.toolchain.proof import prove, rank_near_limit
 from tests import naive
 from tests.toolchain.test_evaluate import SHAPE, WEIGHTS, prepared  # noqa: F401  a fixture
 
@@ -57,3 +57,14 @@ def test_the_error_is_that_of_the_definition(prepared):  # noqa: F811
     assert entry.n == 5
     assert entry.maximum == pytest.approx(max(errors))
     assert entry.p50 == pytest.approx(sorted(errors)[2])
+
+
+def test_the_ranks_of_a_right_model_are_near_float32s_own(prepared):  # noqa: F811
+    converted = convert(SHAPE, WEIGHTS, "float32")
+    scaler = Scaler("standard", np.zeros(3), np.ones(3))
+    model = WindowModel(converted.content, scaler, "sum", stateful=True)
+    ranked = rank_near_limit(model, SHAPE, WEIGHTS, prepared, ucl=2.0)
+    assert len(SETS) <= len(ranked) + 1 <= 2 * len(SETS)  # extremes are not near the limit
+    proof_ = prove(model, SHAPE, WEIGHTS, prepared, ucl=2.0)
+    assert max(e.error for e in ranked) == max(e.near_maximum for e in proof_)
+    assert 0 < max(e.float32_error for e in ranked) < 1e-5

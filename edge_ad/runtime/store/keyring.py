@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,8 +40,9 @@ class Keyring:
 
         Raises ConfigurationError for a revoked key, and for another key of the same name.
         """
-        if key.key_id in self.revoked():
-            raise ConfigurationError(f"key {key.key_id} was revoked on this machine; make a new one")
+        for revoked in self._keys(self.folder / "revoked"):
+            if revoked.key_id == key.key_id or revoked.point == key.point:
+                raise ConfigurationError(f"key {revoked.key_id} was revoked on this machine; make a new one")
         for known in self._keys(self.folder):
             if known.key_id == key.key_id:
                 if known != key:
@@ -58,7 +60,7 @@ class Keyring:
                 make_durable_folder(self.folder / "revoked")
                 write_atomic(self.folder / "revoked" / f"{key.key_id}.pub", key.text().encode())
                 return
-        known = ", ".join(key.key_id for key in self._keys(self.folder)) or "none"
+        known = ", ".join(key.key_id for key in self.policy().keys) or "none"
         raise ConfigurationError(f"no key {key_id!r} is trusted here; trusted: {known}")
 
     def set_requirement(self, requirement: str) -> None:
@@ -81,10 +83,10 @@ class Keyring:
 
     @staticmethod
     def _keys(folder: Path) -> list[PublicKey]:
+        if not os.path.lexists(folder):
+            return []
         try:
             files = sorted(path for path in folder.iterdir() if path.name.endswith(".pub"))
-        except (FileNotFoundError, NotADirectoryError):
-            return []
         except OSError as error:
             raise KeyFileError(f"cannot read {folder}: {error.strerror}") from error
         # Temporary files of an interrupted write begin with a dot.

@@ -9,20 +9,29 @@ from types import TracebackType
 
 from edge_ad.bundle.bundle import Bundle
 from edge_ad.detect.decision import Decision
-from edge_ad.errors import BundleError, EdgeAdError, InterpreterError, Terminated
+from edge_ad.errors import (
+    BundleError,
+    ConfigurationError,
+    InterpreterError,
+    OutputError,
+    StoreError,
+    Terminated,
+)
 from edge_ad.runtime.store.open import find_bundle
 from edge_ad.runtime.store.store import ActiveBundle, Store, default_store
 
 TRIAL_S = 180.0
+_TRY_AGAIN_S = 60.0
+_NOT_TO_BLAME = (KeyboardInterrupt, Terminated, ConfigurationError, OSError)
 
 
 class Service:
     """A bundle in service, as a context: whatever ends it, the store learns how its trial went.
 
     The trial is over once the bundle has run for `trial_s` seconds and decides on a whole window at
-    their end. A process that dies before has used up one of its starts; one that ends in good order,
-    or for reasons that lie outside of the bundle, has not. A bundle that its interpreter refuses is
-    rolled back at once.
+    their end. A process that dies before has used up one of its starts, and so has one that ends with an
+    error before any decision, such as for a channel that the stream does not have; one that ends in good
+    order has not. A bundle that its interpreter refuses is rolled back at once.
     """
 
     def __init__(
@@ -41,6 +50,7 @@ class Service:
         self._asset = bundle.manifest.asset
         self._over_at = monotonic() + trial_s
         self._on_trial = active is not None and active.on_trial
+        self._has_decided = False
 
     @classmethod
     def start(
@@ -52,8 +62,11 @@ class Service:
         """
         opened = Store(store or default_store())
         if not reference.startswith("@"):
-            return cls(find_bundle(reference, store).bundle, opened, None, trial_s, say)
+            bundle = find_bundle(reference, store).bundle
+            _tell_ignored(bundle, say)
+            return cls(bundle, opened, None, trial_s, say)
         active = opened.begin(reference[1:])
+        _tell_ignored(active.running, say)
         if active.notice:
             say(active.notice)
         return cls(active.running, opened, active, trial_s, say)
@@ -65,9 +78,9 @@ class Service:
 
         def watch(decision: Decision, stamp: str) -> None:
             emit(decision, stamp)
+            self._has_decided = self._has_decided or decision.state != "unknown"
             if self._on_trial and decision.state != "unknown" and monotonic() >= self._over_at:
-                self._on_trial = False
-                self._store.confirm(self._asset, self._bundle_id)
+                self._tell(lambda: self._store.confirm(self._asset, self._bundle_id))
 
         return watch
 
@@ -80,8 +93,25 @@ class Service:
         if not self._on_trial:
             return
         if isinstance(error, BundleError | InterpreterError):
-            after = self._store.fail(self._asset, self._bundle_id, str(error))
-            if after.active != self._bundle_id:
-                self._say(f"rolled back to {(after.active or '')[:12]}, which runs at the next start")
-        elif error is None or isinstance(error, EdgeAdError | KeyboardInterrupt | Terminated | OSError):
-            self._store.ended_early(self._asset, self._bundle_id)
+            self._tell(lambda: self._fail(str(error)))
+        elif self._has_decided or error is None or isinstance(error, _NOT_TO_BLAME):
+            self._tell(lambda: self._store.ended_early(self._asset, self._bundle_id))
+
+    def _fail(self, reason: str) -> None:
+        after = self._store.fail(self._asset, self._bundle_id, reason)
+        if after.active != self._bundle_id:
+            self._say(f"rolled back to {(after.active or '')[:12]}, which runs at the next start")
+
+    def _tell(self, change: Callable[[], object]) -> None:
+        """Tell the store; where it cannot be written, go on watching the machine and try again later."""
+        try:
+            change()
+            self._on_trial = False
+        except (OutputError, StoreError) as error:
+            self._say(f"how the trial of {self._bundle_id[:12]} goes cannot be written down: {error}")
+            self._over_at = monotonic() + _TRY_AGAIN_S
+
+
+def _tell_ignored(bundle: Bundle, say: Callable[[str], None]) -> None:
+    if bundle.manifest.unknown_keys:
+        say(f"ignored, from a newer edge_ad: {', '.join(bundle.manifest.unknown_keys)}")

@@ -40,9 +40,11 @@ class AssetState:
     trial_starts: int | None = None
     """How often the active bundle was started without having proven itself; None once it has."""
     previous: tuple[str, ...] = ()
-    """Ids of bundles that ran well before, the latest last: where a rollback goes."""
+    """Ids of bundles that ran before, the latest last: where a rollback goes."""
     highest_build: dict[str, int] = field(default_factory=dict)
     """By key: the largest build number ever installed. Outlives the generations."""
+    highest_id: dict[str, str] = field(default_factory=dict)
+    """By key: the bundle that had it, which may come back."""
     failed: dict[str, str] = field(default_factory=dict)
     """Ids of bundles that were given up, and why."""
     overlays: dict[str, str] = field(default_factory=dict)
@@ -66,12 +68,14 @@ class AssetState:
 def installed(state: AssetState, generation: Generation, *, allow_downgrade: bool = False) -> AssetState:
     """With another generation. The same bundle again changes its key at most.
 
-    Raises BundleDowngradeError for a build number that is not above all that came with the same key.
+    Raises BundleDowngradeError for a build number that is not above all that came with the same key, unless
+    it is that of the active bundle or of the latest.
     """
     others = tuple(g for g in state.generations if g.bundle_id != generation.bundle_id)
     highest = state.highest_build.get(generation.key_id, 0)
     is_new = len(others) == len(state.generations)
-    if is_new and generation.build_number <= highest and not allow_downgrade:
+    known = generation.bundle_id in (state.active, state.highest_id.get(generation.key_id))
+    if generation.build_number <= highest and not known and not allow_downgrade:
         whose = f"signed with key {generation.key_id}" if generation.key_id else "without a checked signature"
         raise BundleDowngradeError(
             f"it is build {generation.build_number}, and this machine already had build {highest} of "
@@ -82,6 +86,8 @@ def installed(state: AssetState, generation: Generation, *, allow_downgrade: boo
         state,
         generations=(*others, generation) if is_new else _replaced(state.generations, generation),
         highest_build=state.highest_build | {generation.key_id: max(highest, generation.build_number)},
+        highest_id=state.highest_id
+        | ({generation.key_id: generation.bundle_id} if generation.build_number > highest else {}),
     )
 
 
@@ -91,8 +97,8 @@ def activated(state: AssetState, bundle_id: str) -> AssetState:
     if bundle_id == state.active:
         return state
     previous = tuple(old for old in state.previous if old != bundle_id)
-    # A bundle that never proved itself is nothing to go back to.
-    if state.active is not None and not state.on_trial and state.active != bundle_id:
+    # A bundle that never proved itself is nothing to go back to, unless there is nothing else.
+    if state.active is not None and (not state.on_trial or not previous):
         previous = (*(old for old in previous if old != state.active), state.active)
     failed = {key: why for key, why in state.failed.items() if key != bundle_id}
     return dataclasses.replace(state, active=bundle_id, previous=previous, trial_starts=0, failed=failed)
@@ -118,9 +124,11 @@ def confirmed(state: AssetState) -> AssetState:
 
 
 def rolled_back(state: AssetState, reason: str) -> AssetState:
-    """Back to the last bundle that ran well. Raises StoreError where there is none."""
+    """Back to the bundle that ran before. Raises StoreError where there is none."""
     if state.active is None or not state.previous:
-        raise StoreError(f"{state.asset} has no earlier bundle to go back to")
+        raise StoreError(
+            f"{state.asset} has no earlier bundle to go back to (edge-ad store activate takes any)"
+        )
     return dataclasses.replace(
         state,
         active=state.previous[-1],
@@ -143,6 +151,7 @@ def overlaid(state: AssetState, bundle_id: str, overlay_id: str | None) -> Asset
 
 def collected(state: AssetState, keep: int) -> AssetState:
     """With the `keep` generations that matter most: the active one, those to go back to, then the newest.
+    Those that were installed after the active one and wait for their turn are kept besides.
 
     Raises StoreError for fewer than two.
     """
@@ -150,6 +159,7 @@ def collected(state: AssetState, keep: int) -> AssetState:
         raise StoreError(f"at least {MIN_KEPT} generations are kept: the active one and one to go back to")
     order = [state.active, *reversed(state.previous), *(g.bundle_id for g in reversed(state.generations))]
     kept = list(dict.fromkeys(bundle_id for bundle_id in order if bundle_id is not None))[:keep]
+    kept += _waiting(state)
     return dataclasses.replace(
         state,
         generations=tuple(g for g in state.generations if g.bundle_id in kept),
@@ -157,6 +167,12 @@ def collected(state: AssetState, keep: int) -> AssetState:
         overlays={key: value for key, value in state.overlays.items() if key in kept},
         failed={key: value for key, value in state.failed.items() if key in kept},
     )
+
+
+def _waiting(state: AssetState) -> list[str]:
+    ids = [generation.bundle_id for generation in state.generations]
+    after = ids.index(state.active) + 1 if state.active in ids else 0
+    return [bundle_id for bundle_id in ids[after:] if bundle_id not in (*state.failed, *state.previous)]
 
 
 def _replaced(generations: tuple[Generation, ...], new: Generation) -> tuple[Generation, ...]:

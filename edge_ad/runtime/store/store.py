@@ -15,29 +15,33 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import quote
 
 from edge_ad.bundle.bundle import Bundle, read, read_bytes, unpack
-from edge_ad.bundle.codec import DecodeError, canonical_json, decode, encode, parse_json
 from edge_ad.bundle.minisign import parse_signature
-from edge_ad.bundle.overlay import Overlay, overlaid, overlay_bytes, overlay_id, parse_overlay
+from edge_ad.bundle.overlay import Overlay, overlaid, overlay_id, parse_overlay
 from edge_ad.errors import (
-    BundleArchiveError,
     BundleDigestError,
     BundleError,
+    BundleRevokedKeyError,
+    BundleSignatureError,
+    BundleUnsignedError,
+    BundleUntrustedKeyError,
     OutputError,
     StoreBusyError,
     StoreError,
 )
-from edge_ad.files import make_durable_folder, sync_folder, write_atomic
+from edge_ad.files import make_durable_folder, sync_folder
 from edge_ad.runtime.selftest import require_golden_scores
 from edge_ad.runtime.store import journal
 from edge_ad.runtime.store import state as states
+from edge_ad.runtime.store.asset_folder import AssetFolder
 from edge_ad.runtime.store.keyring import Keyring
 from edge_ad.runtime.store.state import AssetState, Generation
 
 SYSTEM_STORE = Path("/var/lib/edge-ad")
 _LOCK_WAIT_S = 10.0
+_UNTRUSTED = (BundleUnsignedError, BundleSignatureError, BundleUntrustedKeyError, BundleRevokedKeyError)
+"""What a machine's rules refuse. The bundle is what it was: a matter for a person, not for a rollback."""
 
 
 def default_store() -> Path:
@@ -61,6 +65,11 @@ class ActiveBundle:
     notice: str = ""
     """What the person in charge should know, such as a rollback that just happened."""
 
+    @property
+    def bundle_id(self) -> str:
+        """Which one it is."""
+        return self.original.manifest.bundle_id
+
 
 class Store:
     """The bundles of one machine."""
@@ -72,29 +81,29 @@ class Store:
     # What there is
 
     def assets(self) -> list[AssetState]:
-        """The state of every asset, by name. Raises StoreError for a damaged one."""
-        try:
-            folders = sorted(path for path in (self.root / "assets").iterdir() if path.is_dir())
-        except (FileNotFoundError, NotADirectoryError):
-            return []
-        states = [self._load(folder) for folder in folders]
-        return [found for found in states if found is not None]
+        """The state of every asset whose state can be read, by name. Raises StoreError."""
+        loaded = (folder.load() for folder in self._folders() if not folder.is_damaged())
+        return [found for found in loaded if found is not None]
+
+    def damaged(self) -> list[Path]:
+        """The folders of assets whose state makes no sense. Raises StoreError."""
+        return [folder.path for folder in self._folders() if folder.is_damaged()]
 
     def state(self, asset: str) -> AssetState:
         """The state of an asset. Raises StoreError for one that has nothing installed."""
-        found = self._load(self._folder(asset))
+        found = self._folder(asset).load()
         if found is None:
             known = ", ".join(other.asset for other in self.assets()) or "none"
             raise StoreError(f"no bundle of {asset!r} is installed in {self.root}; assets: {known}")
         return found
 
     def journal(self, asset: str) -> list[journal.Entry]:
-        """What was done to an asset, oldest first. Raises StoreError."""
-        return journal.entries(self._folder(asset) / "journal.ndjson", self.state(asset).sequence)
+        """What was done to an asset, oldest first. Raises StoreError, OutputError."""
+        return self._folder(asset).journal(self.state(asset))
 
     def bundle_path(self, asset: str, bundle_id: str) -> Path:
         """The file of a generation."""
-        return self._folder(asset) / "bundles" / f"{bundle_id}.edgead"
+        return self._folder(asset).bundle(bundle_id)
 
     def active(self, asset: str) -> ActiveBundle:
         """The active bundle, verified. Nothing is changed. Raises StoreError, BundleError."""
@@ -103,64 +112,63 @@ class Store:
     # What an installer does
 
     def install(self, path: Path, *, allow_downgrade: bool = False) -> AssetState:
+        """Take a bundle file in, as `install_bytes` does. Raises the same, naming the file."""
+        return self.install_bytes(read_bytes(path), str(path), allow_downgrade=allow_downgrade)
+
+    def install_bytes(self, data: bytes, name: str, *, allow_downgrade: bool = False) -> AssetState:
         """Take a bundle in, without activating it: verify, stage, verify what the disk has, test, name it.
 
-        Raises BundleError (nothing is left behind), StoreError, OutputError, StoreBusyError.
+        The store is locked for the last of these only: a test may take a while. A state that was damaged is
+        made anew, of the bundles that are there. Raises BundleError (nothing is left behind), StoreError,
+        OutputError, StoreBusyError.
         """
-        policy = self.keyring.policy()
-        data = read_bytes(path)
         try:
-            bundle = unpack(data, policy)
+            bundle = unpack(data, self.keyring.policy())
         except BundleError as error:
-            raise type(error)(f"{path}: {error}") from error
+            raise type(error)(f"{name}: {error}") from error
         manifest = bundle.manifest
-        with self._locked():
-            folder = self._folder(manifest.asset)
-            before = self._load(folder) or AssetState(manifest.asset)
-            known = any(g.bundle_id == manifest.bundle_id for g in before.generations)
-            generation = Generation(
-                manifest.bundle_id,
-                manifest.build_number,
-                (bundle.signature.key_id or "") if bundle.signature.trusted else "",
-                journal.now(),
-            )
-            after = states.installed(before, generation, allow_downgrade=allow_downgrade)
-            target = self.bundle_path(manifest.asset, manifest.bundle_id)
-            if known and _reads(target) == data and after == before:
-                return before
-            with self._staged(target, data) as staged:
-                if staged.read_bytes() != data:
-                    raise OutputError(f"{staged} does not hold what was written: the disk is failing")
-                require_golden_scores(bundle)
+        folder = self._folder(manifest.asset)
+        before = self._before_install(folder, manifest.asset)
+        after = states.installed(before, _generation(bundle), allow_downgrade=allow_downgrade)
+        target = folder.bundle(manifest.bundle_id)
+        if after == before and self._is_there(before, target, bundle, data) and not folder.is_damaged():
+            return before
+        with folder.staged(target, data) as staged:
+            if staged.read_bytes() != data:
+                raise OutputError(f"{staged} does not hold what was written: the disk is failing")
+            self._require_self_test(folder, before, bundle, f"install {name}")
+            with self._locked():
+                before = self._before_install(folder, manifest.asset)
+                after = states.installed(before, _generation(bundle), allow_downgrade=allow_downgrade)
                 os.replace(staged, target)
                 sync_folder(target.parent)
-            return self._commit(
-                before, after, "install", manifest.bundle_id, f"build {manifest.build_number}"
-            )
+                detail = f"build {manifest.build_number}"
+                return self._commit(before, after, "install", manifest.bundle_id, detail)
 
     def activate(self, asset: str, bundle_id: str) -> AssetState:
         """Let a generation run from the next start on, on trial. It is verified and tested first.
 
         Raises BundleError, StoreError, OutputError; the active bundle then stays as it is.
         """
+        before = self.state(asset)
+        chosen = before.generation(bundle_id).bundle_id
+        if chosen == before.active:
+            return before
+        folder = self._folder(asset)
+        try:
+            bundle = self._verified(folder.bundle(chosen))
+        except BundleError as error:
+            folder.note(before, journal.REFUSED, chosen, f"activate: {error}")
+            raise
+        self._require_self_test(folder, before, bundle, "activate")
         with self._locked():
             before = self.state(asset)
-            generation = before.generation(bundle_id)
-            after = states.activated(before, generation.bundle_id)
-            if after == before:
-                return before
-            try:
-                path = self.bundle_path(asset, generation.bundle_id)
-                require_golden_scores(self._verified(path))
-            except BundleError as error:
-                self._note(before, journal.REFUSED, generation.bundle_id, f"activate: {error}")
-                raise
-            return self._commit(
-                before, after, "activate", generation.bundle_id, f"build {generation.build_number}"
-            )
+            after = states.activated(before, chosen)
+            detail = f"build {before.generation(chosen).build_number}"
+            return before if after == before else self._commit(before, after, "activate", chosen, detail)
 
     def rollback(self, asset: str, reason: str = "by hand") -> AssetState:
-        """Back to the bundle that ran well before. Raises StoreError where there is none, BundleError."""
+        """Back to the bundle that ran before. Raises StoreError where there is none, BundleError."""
         with self._locked():
             before = self.state(asset)
             after = states.rolled_back(before, reason)
@@ -176,39 +184,43 @@ class Store:
                 if after != before:
                     detail = f"{len(before.generations) - len(after.generations)} generations removed"
                     after = self._commit(before, after, "gc", after.active or "", detail)
-                freed += self._sweep(after)
+                freed += self._folder(after.asset).sweep(after)
+            for folder in self._folders():  # of first installations that were interrupted
+                if not folder.is_damaged() and folder.load() is None:
+                    freed += folder.sweep(AssetState(""))
         return freed
 
     # What a service does
 
     def begin(self, asset: str) -> ActiveBundle:
-        """What to run now. Call it once per start of the service.
+        """What to run now. Call it once per start of the service, of which there is one per asset.
 
-        A bundle on trial that was started too often without proving itself, and one that cannot be
-        read any more, is rolled back here; `notice` then says so. Raises StoreError, BundleError.
+        A bundle on trial that was started too often without proving itself is rolled back. In place of one
+        that cannot be read, the latest former one that can be runs for this time; the state stays as it is.
+        `notice` then says so. What the rules of trust refuse is an error. Raises StoreError, BundleError.
         """
         found = self.state(asset)
-        notices = []
-        if not found.on_trial:
-            with contextlib.suppress(BundleError):
-                return self._open(found)
-        with self._locked():
-            found = self.state(asset)
-            if states.given_up(found):
-                found = self._give_up(found, f"did not last through its trial in {states.MAX_STARTS} starts")
-                notices.append(self._rollback_notice(found))
-            while True:
-                try:
-                    opened = self._open(found)
-                    break
-                except BundleError as error:
-                    if not found.previous:
-                        raise
-                    found = self._give_up(found, str(error))
-                    notices.append(self._rollback_notice(found))
-            if found.on_trial:
-                self._commit(found, states.started(found), "start", found.active or "", "on trial")
-        return dataclasses.replace(opened, notice="; ".join(notices))
+        opened, problem = self._attempt(found)
+        if problem is not None:
+            return self._substitute(found, problem)
+        if opened is None or not found.on_trial:
+            return opened or self._open(found)
+        try:
+            with self._locked():
+                found = self.state(asset)
+                if states.given_up(found):
+                    reason = f"it did not last through its trial in {states.MAX_STARTS} starts"
+                    former = self._fallen_back(found, reason)
+                    if former is not None:
+                        change = f"from {(found.active or '')[:12]} to {former.bundle_id[:12]}"
+                        return dataclasses.replace(former, notice=f"rolled back {change}: {reason}")
+                opened = self._open(found)
+                if found.on_trial:
+                    self._commit(found, states.started(found), "start", found.active or "", "on trial")
+                return opened
+        except (OutputError, StoreBusyError) as error:
+            # A full disk is no reason to stop watching a machine.
+            return dataclasses.replace(opened, notice=f"this start on trial is not counted: {error}")
 
     def confirm(self, asset: str, bundle_id: str) -> None:
         """The bundle has lasted through its trial. Of no effect where another is active by now."""
@@ -222,41 +234,37 @@ class Store:
         with self._locked():
             before = self.state(asset)
             if before.active == bundle_id and before.trial_starts:
-                self._commit(
-                    before, states.start_undone(before), "stop", bundle_id, "before the trial was over"
-                )
+                after = states.start_undone(before)
+                self._commit(before, after, "stop", bundle_id, "before the trial was over")
 
     def fail(self, asset: str, bundle_id: str, reason: str) -> AssetState:
         """The bundle does not work in service: where it is on trial, back to the one before, if any."""
         with self._locked():
             before = self.state(asset)
-            if before.active != bundle_id or not before.on_trial or not before.previous:
+            if before.active != bundle_id or not before.on_trial:
                 return before
-            return self._give_up(before, reason)
+            self._fallen_back(before, reason)
+            return self.state(asset)
 
     # Overlays
 
-    def apply_overlay(self, overlay: Overlay, signature: bytes | None = None) -> str:
-        """Put an overlay in force for the active bundle of its asset; returns its id.
+    def apply_overlay(self, content: bytes, signature: bytes | None = None) -> Overlay:
+        """Put an overlay's bytes in force for the active bundle of its asset.
 
         One that was derived on this machine needs no signature; one that was brought here is judged
-        by the caller. Raises BundleMismatchError for one of another bundle, StoreError, OutputError.
+        by the caller. Raises BundleError for one that is none or of another bundle, StoreError, OutputError.
         """
-        content = overlay_bytes(overlay)
+        overlay = parse_overlay(content)
         new_id = overlay_id(content)
         with self._locked():
             before = self.state(overlay.asset)
             overlaid(self._verified(self.bundle_path(overlay.asset, before.active or "")), overlay)
-            folder = make_durable_folder(self._folder(overlay.asset) / "overlays")
-            if signature is not None:
-                parse_signature(signature)
-                write_atomic(folder / f"{new_id}.json.minisig", signature)
-            write_atomic(folder / f"{new_id}.json", content)
+            self._folder(overlay.asset).write_overlay(content, signature)
             after = states.overlaid(before, overlay.bundle_id, new_id)
-            changes = ", ".join(f"{x.variant} UCL {x.old_ucl:.6g} -> {x.new_ucl:.6g}" for x in overlay.limits)
-            detail = f"{new_id[:12]} by {overlay.by}, samples {overlay.samples_sha256[:12]}: {changes}"
+            origin = f"signed with key {parse_signature(signature).key_id}" if signature else "made here"
+            detail = f"overlay {new_id}, {origin}, {overlay.text()}"
             self._commit(before, after, "recalibrate", overlay.bundle_id, detail)
-        return new_id
+        return overlay
 
     def remove_overlay(self, asset: str) -> AssetState:
         """Back to the limits of the active bundle itself. Raises StoreError where no overlay is in force."""
@@ -266,55 +274,105 @@ class Store:
             if active not in before.overlays:
                 raise StoreError(f"{asset} runs with the limits of its bundle; there is nothing to revert")
             after = states.overlaid(before, active, None)
-            return self._commit(before, after, "revert", active, f"overlay {before.overlays[active][:12]}")
+            return self._commit(before, after, "revert", active, f"overlay {before.overlays[active]}")
 
-    # Files
+    # Inside
 
-    def _folder(self, asset: str) -> Path:
-        # A name from a bundle is no path: no slash, no leading dot, no more than a file name may have.
-        name = quote(asset, safe=" ").replace(".", "%2E") if asset[:1] == "." else quote(asset, safe=" ")
-        if not asset or len(name) > 200:
-            raise StoreError("an asset in the store needs a name of 1 to 200 letters")
-        return self.root / "assets" / name
-
-    def _load(self, folder: Path) -> AssetState | None:
-        path = folder / "state.json"
+    def _folders(self) -> list[AssetFolder]:
         try:
-            found = decode(AssetState, parse_json(path.read_bytes()))
+            found = sorted(path for path in (self.root / "assets").iterdir() if path.is_dir())
         except (FileNotFoundError, NotADirectoryError):
-            return None
+            return []
         except OSError as error:
-            raise StoreError(f"cannot read {path}: {error.strerror}") from error
-        except DecodeError as error:
-            raise StoreError(f"{path} is damaged ({error}): install the asset's bundle again") from error
-        if found.schema.partition(".")[0] != AssetState("").schema.partition(".")[0]:
-            raise StoreError(
-                f"{path} was written by another edge_ad (schema {found.schema}): upgrade this one"
-            )
-        return found
+            raise StoreError(f"cannot read {self.root / 'assets'}: {error.strerror}") from error
+        return [AssetFolder(path) for path in found]
+
+    def _folder(self, asset: str) -> AssetFolder:
+        return AssetFolder.of(self.root, asset)
 
     def _commit(
         self, before: AssetState, after: AssetState, action: str, bundle_id: str, detail: str
     ) -> AssetState:
-        """Make a change the truth: first the journal says it, then the state does."""
         after = dataclasses.replace(after, sequence=before.sequence + 1)
-        self._note(after, action, bundle_id, detail)
-        write_atomic(self._folder(after.asset) / "state.json", canonical_json(encode(after)) + b"\n")
+        self._folder(after.asset).save(after, action, bundle_id, detail)
         return after
 
-    def _note(self, at: AssetState, action: str, bundle_id: str, detail: str) -> None:
-        entry = journal.Entry(at.sequence, journal.now(), action, journal.account(), bundle_id, detail)
-        journal.append(self._folder(at.asset) / "journal.ndjson", entry)
+    def _before_install(self, folder: AssetFolder, asset: str) -> AssetState:
+        if folder.is_damaged():
+            return self._rebuilt(folder, asset)
+        return folder.load() or AssetState(asset)
 
-    def _give_up(self, before: AssetState, reason: str) -> AssetState:
-        return self._commit(
-            before, states.rolled_back(before, reason), "rollback", before.previous[-1], reason
+    def _is_there(self, state: AssetState, target: Path, bundle: Bundle, data: bytes) -> bool:
+        """Whether that very file is installed, or one that is worth more for its signature."""
+        if not any(g.bundle_id == bundle.manifest.bundle_id for g in state.generations):
+            return False
+        try:
+            old = self._verified(target)
+        except BundleError:
+            return False
+        return read_bytes(target) == data or (
+            old.signature.key_id is not None and not bundle.signature.trusted
         )
 
-    @staticmethod
-    def _rollback_notice(found: AssetState) -> str:
-        given_up, reason = list(found.failed.items())[-1]
-        return f"rolled back to {(found.active or '')[:12]}, since {given_up[:12]} {reason}"
+    def _rebuilt(self, folder: AssetFolder, asset: str) -> AssetState:
+        """A state in place of a damaged one: the bundles that are there and verify, none of them active."""
+        found = AssetState(asset)
+        bundles = []
+        for path in sorted((folder.path / "bundles").glob("[0-9a-f]*.edgead")):
+            with contextlib.suppress(BundleError):
+                bundles.append(self._verified(path))
+        for bundle in sorted(bundles, key=lambda each: each.manifest.build_number):
+            if bundle.manifest.asset == asset:
+                found = states.installed(found, _generation(bundle), allow_downgrade=True)
+        # Above all numbers that the journal knows, so that none of its entries is taken for undone.
+        last = max(
+            (entry.sequence for entry in folder.journal(dataclasses.replace(found, sequence=2**62))),
+            default=0,
+        )
+        return dataclasses.replace(found, sequence=last)
+
+    def _require_self_test(self, folder: AssetFolder, at: AssetState, bundle: Bundle, attempt: str) -> None:
+        try:
+            require_golden_scores(bundle)
+        except BundleError as error:
+            with contextlib.suppress(OutputError):
+                if folder.path.is_dir() and at.generations:
+                    folder.note(at, journal.REFUSED, bundle.manifest.bundle_id, f"{attempt}: {error}")
+            raise type(error)(
+                f"{attempt}: {error}. It was left out, and what was active stays active. Compare the "
+                "interpreter's versions here and where it was built, or build it anew"
+            ) from error
+
+    def _substitute(self, found: AssetState, problem: BundleError) -> ActiveBundle:
+        """A former bundle for one that does not open, for this time only: the disk may recover."""
+        if not isinstance(problem, _UNTRUSTED):
+            former = found
+            while former.previous:
+                former = states.rolled_back(former, "")
+                opened, _ = self._attempt(former)
+                if opened is not None:
+                    notice = f"{problem}. In its place runs {opened.bundle_id[:12]}: install the bundle again"
+                    return dataclasses.replace(opened, notice=notice)
+        raise problem
+
+    def _fallen_back(self, before: AssetState, reason: str) -> ActiveBundle | None:
+        """Back to the latest former bundle that opens; nothing is changed where none does."""
+        after = before
+        while after.previous:
+            after = states.rolled_back(after, reason)
+            opened, problem = self._attempt(after)
+            if opened is not None:
+                self._commit(before, after, "rollback", after.active or "", reason)
+                return opened
+            reason = str(problem)
+        return None
+
+    def _attempt(self, found: AssetState) -> tuple[ActiveBundle | None, BundleError | None]:
+        """The active bundle, or what is wrong with it."""
+        try:
+            return self._open(found), None
+        except BundleError as error:
+            return None, error
 
     def _verified(self, path: Path) -> Bundle:
         return read(path, self.keyring.policy())
@@ -334,54 +392,17 @@ class Store:
         wanted = found.overlays.get(found.active or "")
         if wanted is None:
             return None
-        path = self._folder(found.asset) / "overlays" / f"{wanted}.json"
         try:
-            content = path.read_bytes()
-        except OSError as error:
+            content, signature = self._folder(found.asset).read_overlay(wanted)
+            if signature is not None:
+                self.keyring.policy().check(content, signature)
+            return parse_overlay(content)
+        except (BundleError, StoreError) as error:
+            # No BundleError: the bundle is in order, and to roll it back would help nobody.
             raise StoreError(
-                f"cannot read {path}: {error.strerror}; back to the bundle's own limits: "
-                f"edge-ad store revert {found.asset}"
+                f"the recalibration in force for {found.asset} cannot be used: {error}. Back to the bundle's "
+                f"own limits: edge-ad store revert {found.asset}"
             ) from error
-        if overlay_id(content) != wanted:
-            raise StoreError(
-                f"{path} is damaged; back to the bundle's own limits: edge-ad store revert {found.asset}"
-            )
-        return parse_overlay(content)
-
-    @contextmanager
-    def _staged(self, target: Path, data: bytes) -> Iterator[Path]:
-        """The data in a synced file beside its target, removed again unless it was moved there."""
-        make_durable_folder(target.parent)
-        staged = target.with_name(f".incoming-{os.getpid()}")
-        try:
-            with staged.open("wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            yield staged
-        except OSError as error:
-            raise OutputError(f"cannot write {target}: {error.strerror}") from error
-        finally:
-            with contextlib.suppress(OSError):
-                staged.unlink()
-
-    def _sweep(self, found: AssetState) -> int:
-        """Remove files that the state does not name; returns their bytes."""
-        folder = self._folder(found.asset)
-        wanted = {f"{g.bundle_id}.edgead" for g in found.generations}
-        for overlay in found.overlays.values():
-            wanted |= {f"{overlay}.json", f"{overlay}.json.minisig"}
-        wanted |= {"state.json", "journal.ndjson"}
-        freed = 0
-        try:
-            for where in (folder, folder / "bundles", folder / "overlays"):
-                for path in where.iterdir() if where.is_dir() else ():
-                    if path.is_file() and path.name not in wanted:
-                        freed += path.stat().st_size
-                        path.unlink()
-        except OSError as error:
-            raise OutputError(f"cannot remove old files of {found.asset}: {error.strerror}") from error
-        return freed
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -390,7 +411,10 @@ class Store:
         try:
             file = (self.root / "lock").open("ab")
         except OSError as error:
-            raise OutputError(f"cannot change the store {self.root}: {error.strerror}") from error
+            raise OutputError(
+                f"cannot change the store {self.root}: {error.strerror} (whoever installs, or runs a bundle "
+                "on trial, must be able to write there)"
+            ) from error
         with file:
             deadline = time.monotonic() + _LOCK_WAIT_S
             while True:
@@ -406,7 +430,6 @@ class Store:
             yield
 
 
-def _reads(path: Path) -> bytes | None:
-    with contextlib.suppress(BundleArchiveError):
-        return read_bytes(path)
-    return None
+def _generation(bundle: Bundle) -> Generation:
+    key_id = (bundle.signature.key_id or "") if bundle.signature.trusted else ""
+    return Generation(bundle.manifest.bundle_id, bundle.manifest.build_number, key_id, journal.now())
