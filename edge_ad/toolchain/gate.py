@@ -9,22 +9,26 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_ad.bundle.manifest import CheckEntry
 from edge_ad.detect.window import whole_windows
 from edge_ad.errors import GateFailedError
+from edge_ad.toolchain.architecture import load_weights
+from edge_ad.toolchain.oracle import reconstruct, window_scores
 from edge_ad.toolchain.parity import (
     RULES,
     AssetDecisions,
     AssetScores,
+    ExactScores,
     Verdict,
     compare_decisions,
     compare_scores,
     compare_scoring,
     decide,
     describe_failures,
+    judge_scores,
 )
 from edge_ad.toolchain.preparation import prepare
 from edge_ad.toolchain.records import Records
+from edge_ad.toolchain.rounding import float32_scores
 from edge_ad.toolchain.workspace import (
     BuildPlan,
     Workspace,
@@ -33,6 +37,8 @@ from edge_ad.toolchain.workspace import (
     step_key,
     variant_name,
 )
+
+_BATCH = 500  # windows whose exact scores are computed together
 
 
 @dataclass(frozen=True)
@@ -87,7 +93,13 @@ def run_gate(workspace: Workspace, plan: BuildPlan) -> GateRecord:
         reference = keras[model]
         pairs = list(zip(float32.scores, reference.scores, strict=True))
         verdicts += [
-            compare_scores(float32.name, reference.name, pairs, gate.max_score_error),
+            compare_scores(
+                float32.name,
+                reference.name,
+                pairs,
+                gate.max_score_error,
+                _exact_scores(workspace, plan, model),
+            ),
             _oracle_verdict(workspace, plan, model),
             _compare(float32, reference, plan, "conversion"),
         ]
@@ -120,23 +132,56 @@ def require_passed(record: GateRecord, plan: BuildPlan) -> None:
     """Raises GateFailedError that names each failed figure, by how much it failed, and what can be done."""
     failures = record.failures(plan.settings.variants)
     if failures:
-        smaller = any(verdict.reference.startswith("full-") for verdict in failures)
-        hint = "leave the smaller model out (--models full), train from another --seed, " if smaller else ""
+        kinds = {_kind(verdict) for verdict in failures}
+        hint = ""
+        if "reduction" in kinds:
+            hint = "leave the smaller model out (--models full), train from another --seed, "
+        margins = [f"[gate.{kind}]" for kind in ("reduction", "quantization", "conversion") if kind in kinds]
+        if "score" in kinds:
+            margins.append("max_score_error or max_oracle_error of [gate]")
         raise GateFailedError(
             f"the parity gate failed, so nothing is packed:\n{describe_failures(failures)}\n"
-            f"Look at the recordings, {hint}change the margins under [gate.reduction], [gate.quantization] "
-            "or [gate.conversion] in the file of --config, or pack all the same with --allow-unchecked (the "
-            "bundle will say so). Bundles of an earlier build are left as they were."
+            f"Look at the recordings, {hint}change the margins under {' and '.join(margins)} in the file of "
+            "--config, or pack all the same with --allow-unchecked (the bundle will say so). Bundles of an "
+            "earlier build are left as they were."
         )
 
 
+def _kind(verdict: Verdict) -> str:
+    """Which margins a verdict was reached by."""
+    if all(check.figure == "max_score_error" for check in verdict.checks):
+        return "score"
+    if verdict.reference == "keras":
+        return "conversion"
+    same_model = verdict.subject.partition("-")[0] == verdict.reference.partition("-")[0]
+    return "quantization" if same_model else "reduction"
+
+
 def _oracle_verdict(workspace: Workspace, plan: BuildPlan, model: str) -> Verdict:
-    """The largest error of the float32 form against the network in float64, near the limit."""
+    """Errors of the float32 form against the network in float64, near the limit."""
     records = Records(workspace, plan)
-    entries = [e for asset in plan.assets for e in records.evaluation(asset, model, "float32").proof]
-    worst, limit = max(entry.near_maximum for entry in entries), plan.settings.gate.max_oracle_error
-    check = CheckEntry("oracle", "max_score_error", "-", worst, limit, worst <= limit)
-    return Verdict(variant_name(model, "float32"), "oracle", (check,))
+    ranked = [r for asset in plan.assets for r in records.evaluation(asset, model, "float32").ranked]
+    return judge_scores(variant_name(model, "float32"), "oracle", ranked, plan.settings.gate.max_oracle_error)
+
+
+def _exact_scores(workspace: Workspace, plan: BuildPlan, model: str) -> ExactScores:
+    """Computes a model's scores in float64, and float32's own error, for windows of an asset."""
+    assets = {asset.name: asset for asset in plan.assets}
+    architecture = plan.architecture(model)
+
+    def exact(name: str, indices: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        windows = prepare(workspace.recording(plan, assets[name]), plan).windows
+        weights = load_weights(workspace.asset_file(name, f"{model}.weights.npz"))
+        expected, rounding = np.empty((2, len(indices)))
+        for start in range(0, len(indices), _BATCH):
+            part = slice(start, start + _BATCH)
+            some = windows[indices[part]]
+            expected[part] = window_scores(some, reconstruct(architecture, weights, some))
+            ways = float32_scores(architecture, weights, some)
+            rounding[part] = np.abs(ways - expected[part]).max(axis=0)
+        return expected, rounding
+
+    return exact
 
 
 def _compare(ours: _Subject, theirs: _Subject, plan: BuildPlan, kind: str) -> Verdict:

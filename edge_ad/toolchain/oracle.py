@@ -15,7 +15,14 @@ from numpy.typing import NDArray
 from edge_ad.toolchain.architecture import Architecture, Weights, lstm_layers
 
 Array = NDArray[np.floating]
-_ACTIVATIONS: dict[str, Callable[[Array], Array]] = {"relu": lambda x: np.maximum(x, 0), "tanh": np.tanh}
+Function = Callable[[Array], Array]
+_ACTIVATIONS: dict[str, Function] = {"relu": lambda x: np.maximum(x, 0), "tanh": np.tanh}
+
+
+def logistic(x: Array) -> Array:
+    """The logistic function, in the form that does not overflow."""
+    result: Array = 0.5 * (1 + np.tanh(0.5 * x))
+    return result
 
 
 class Trace:
@@ -37,15 +44,29 @@ def reconstruct(
     windows: NDArray[np.floating],
     trace: Trace | None = None,
     dtype: type[np.floating] = np.float64,
+    sigmoid: Function = logistic,
 ) -> Array:
     """Reconstructions `(n, window_length, n_channels)` of scaled windows of that shape, computed in `dtype`.
+
+    What grows beyond the largest number of `dtype` becomes infinite, and NaN from there on.
 
     With `trace`, the ranges of `input`, `output` and, for every LSTM layer `i`, of `i.from-input`,
     `i.from-hidden`, `i.gates` (the sums that go into the three sigmoids), `i.candidate-sum`, `i.candidate`
     (after its activation), `i.added`, `i.shown`, `i.hidden` and, for every step `t`, of `i.kept.t` and
     `i.cell.t` are noted.
     """
-    trace = trace or Trace()
+    with np.errstate(over="ignore", invalid="ignore"):
+        return _reconstruct(architecture, weights, windows, trace or Trace(), dtype, sigmoid)
+
+
+def _reconstruct(
+    architecture: Architecture,
+    weights: Weights,
+    windows: NDArray[np.floating],
+    trace: Trace,
+    dtype: type[np.floating],
+    sigmoid: Function,
+) -> Array:
     arrays = [np.asarray(weight, dtype) for weight in weights]
     layers = lstm_layers(arrays)
     n_encoders = len(architecture.encoder)
@@ -55,7 +76,7 @@ def reconstruct(
     for index, layer in enumerate(layers):
         if index == n_encoders:
             sequence = [sequence[-1]] * architecture.window_length
-        sequence = _lstm(sequence, layer, architecture.activation, index, trace)
+        sequence = _lstm(sequence, layer, _ACTIVATIONS[architecture.activation], sigmoid, index, trace)
     kernel, bias = arrays[-2:]
     outputs = np.stack([hidden @ kernel + bias for hidden in sequence], axis=1)
     trace.note("output", outputs)
@@ -66,27 +87,32 @@ def window_scores(
     windows: NDArray[np.floating], reconstructions: NDArray[np.floating]
 ) -> NDArray[np.float64]:
     """The score's definition in float64: `(n, window_length, n_channels)` twice -> `(n,)`."""
-    errors = np.abs(windows.astype(np.float64) - reconstructions)
-    scores: NDArray[np.float64] = errors.mean(axis=1).sum(axis=1)
+    with np.errstate(over="ignore"):
+        errors = np.abs(windows.astype(np.float64) - reconstructions)
+        scores: NDArray[np.float64] = errors.mean(axis=1).sum(axis=1)
     return scores
 
 
 def _lstm(
-    sequence: Sequence[Array], layer: Sequence[Array], activation: str, index: int, trace: Trace
+    sequence: Sequence[Array],
+    layer: Sequence[Array],
+    activate: Function,
+    sigmoid: Function,
+    index: int,
+    trace: Trace,
 ) -> list[Array]:
     """Hidden states of all steps, `(n, units)` each."""
     kernel, recurrent, bias = layer
-    activate = _ACTIVATIONS[activation]
     hidden = cell = np.zeros((len(sequence[0]), len(recurrent)), recurrent.dtype)
     states: list[Array] = []
     for step, inputs in enumerate(sequence):
         from_input, from_hidden = inputs @ kernel + bias, hidden @ recurrent
         i, f, c, o = np.split(from_input + from_hidden, 4, axis=1)
         candidate = activate(c)
-        added, kept = _sigmoid(i) * candidate, _sigmoid(f) * cell
+        added, kept = sigmoid(i) * candidate, sigmoid(f) * cell
         cell = kept + added
         shown = activate(cell)
-        hidden = _sigmoid(o) * shown
+        hidden = sigmoid(o) * shown
         states.append(hidden)
         for name, values in (
             ("from-input", from_input),
@@ -102,9 +128,3 @@ def _lstm(
         ):
             trace.note(f"{index}.{name}", values)
     return states
-
-
-def _sigmoid(x: Array) -> Array:
-    """The logistic function, in the form that does not overflow."""
-    result: Array = 0.5 * (1 + np.tanh(0.5 * x))
-    return result

@@ -49,16 +49,21 @@ def run_tasks(
     *,
     jobs: int,
     time_limit_s: float,
-    describe: Callable[[Task], str],
+    describe: Callable[[Task], str] | None = None,
 ) -> Iterator[Outcome[Task, Result]]:
     """Run `function` on every task in `jobs` fresh processes; yield outcomes as they come.
 
     A task that crashes its process or exceeds the time limit becomes an Outcome with an error, and
-    the rest go on in a new process. Errors that edge_ad does not raise on purpose are raised here.
+    the rest go on in a new process. `describe` names the task in such an error, for whoever reads it
+    without the Outcome's own task. Errors that edge_ad does not raise on purpose are raised here.
     Processes are spawned, not forked: TensorFlow's threads do not survive a fork.
     """
     for variable in _ONE_THREAD:
         os.environ.setdefault(variable, "1")  # inherited by the workers
+
+    def named(task: Task) -> str:
+        return f"{describe(task)}: " if describe else ""
+
     pool = ProcessPool(
         max_workers=jobs,
         context=multiprocessing.get_context("spawn"),
@@ -78,13 +83,13 @@ def run_tasks(
                 try:
                     yield Outcome(task, future.result(), None)
                 except TimeoutError:  # pebble's own: no task raises one
-                    yield Outcome(task, None, _too_slow(describe(task), time_limit_s))
+                    yield Outcome(task, None, _too_slow(named(task), time_limit_s))
                 except ProcessExpired as error:
-                    yield Outcome(task, None, _crashed(describe(task), error.exitcode))
+                    yield Outcome(task, None, _crashed(named(task), error.exitcode))
                 except EdgeAdError as error:
                     yield Outcome(task, None, error)
                 except MemoryError:
-                    yield Outcome(task, None, WorkerCrashedError(f"{describe(task)}: out of memory"))
+                    yield Outcome(task, None, WorkerCrashedError(f"{named(task)}out of memory"))
         finished = True
     finally:
         if not finished:
@@ -105,12 +110,12 @@ def _leave_interrupts_to_parent() -> None:
 
 
 def _too_slow(what: str, limit_s: float) -> EdgeAdError:
-    return WorkerTimeoutError(f"{what}: no answer within {limit_s:g} s; the process was ended")
+    return WorkerTimeoutError(f"{what}no answer within {limit_s:g} s; the process was ended")
 
 
 def _crashed(what: str, exit_code: int) -> EdgeAdError:
     if exit_code < 0:
         name = signal_name(-exit_code)
         hint = " (out of memory?)" if name == "SIGKILL" else ""
-        return WorkerCrashedError(f"{what}: the process was killed by {name}{hint}")
-    return WorkerCrashedError(f"{what}: the process ended with exit code {exit_code}")
+        return WorkerCrashedError(f"{what}the process was killed by {name}{hint}")
+    return WorkerCrashedError(f"{what}the process ended with exit code {exit_code}")

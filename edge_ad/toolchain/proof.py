@@ -11,6 +11,7 @@ from edge_ad.toolchain.architecture import Architecture, Weights
 from edge_ad.toolchain.convert.stress import synthetic_anomalies
 from edge_ad.toolchain.oracle import reconstruct, window_scores
 from edge_ad.toolchain.preparation import Prepared
+from edge_ad.toolchain.rounding import RankedError, float32_scores, rank_errors
 
 NEAR = 10.0
 """Scores up to this many UCLs are near the limit. Far beyond it a relu network amplifies the rounding of
@@ -27,6 +28,25 @@ def prove(
         _entry(name, windows, model, architecture, weights, ucl)
         for name, windows in _window_sets(prepared).items()
     )
+
+
+def rank_near_limit(
+    model: WindowModel, architecture: Architecture, weights: Weights, prepared: Prepared, ucl: float
+) -> tuple[RankedError, ...]:
+    """Errors of a float32 form near the limit, beside those of the network itself in float32: for each of
+    the same sets of windows, the ranks that decide.
+    """
+    ranked: list[RankedError] = []
+    for windows in _window_sets(prepared).values():
+        expected = window_scores(windows, reconstruct(architecture, weights, windows))
+        near = expected <= NEAR * ucl
+        if near.any():
+            ours, expected = np.ascontiguousarray(windows[near]), expected[near]
+            scale = np.maximum(expected, ucl)
+            errors = _relative(model.scores_scaled(ours), expected, scale)
+            rounded = np.abs(float32_scores(architecture, weights, ours) - expected).max(axis=0) / scale
+            ranked += rank_errors(errors, rounded)
+    return tuple(ranked)
 
 
 def _window_sets(prepared: Prepared) -> dict[str, NDArray[np.float32]]:
@@ -77,5 +97,6 @@ def _entry(
 def _relative(
     scores: NDArray[np.float64], expected: NDArray[np.float64], scale: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    errors = np.abs(scores - expected) / scale
+    with np.errstate(invalid="ignore"):
+        errors = np.abs(scores - expected) / scale
     return np.where(np.isfinite(errors), errors, _LARGEST_ERROR)

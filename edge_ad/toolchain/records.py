@@ -14,6 +14,7 @@ from typing import Protocol, TypeVar
 from edge_ad.bundle.manifest import Calibration, ControlLimit, FormEntry, Precision, ProofEntry
 from edge_ad.errors import ConfigurationError
 from edge_ad.toolchain.metrics import Confusion
+from edge_ad.toolchain.rounding import RankedError
 from edge_ad.toolchain.workspace import AssetSource, BuildPlan, Workspace, step_key, variant_name
 
 
@@ -70,6 +71,8 @@ class EvaluationRecord:
     """None where the recording has no labels."""
     streaming: Confusion | None
     proof: tuple[ProofEntry, ...]
+    ranked: tuple[RankedError, ...]
+    """Of a float32 form, beside the network itself in float32; empty for others."""
 
 
 class Records:

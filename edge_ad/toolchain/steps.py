@@ -17,7 +17,7 @@ from edge_ad.toolchain.architecture import load_weights, weights_npz
 from edge_ad.toolchain.convert.converter import convert
 from edge_ad.toolchain.evaluate import evaluate_variant
 from edge_ad.toolchain.preparation import prepare
-from edge_ad.toolchain.proof import prove
+from edge_ad.toolchain.proof import prove, rank_near_limit
 from edge_ad.toolchain.records import ConversionRecord, EvaluationRecord, Records, TrainingRecord
 from edge_ad.toolchain.train import initial_weights, trainer_for
 from edge_ad.toolchain.workspace import (
@@ -139,6 +139,7 @@ def evaluate_model(task: VariantTask) -> str:
         "streaming": result.streaming,
         "unknown": result.unknown,
     }
+    proved = (result.model, architecture, weights, prepared, result.limit.ucl)
     record = EvaluationRecord(
         key=task.key,
         files=workspace.write_files(task.asset.name, {f"{variant}.decisions.npz": arrays_npz(decisions)}),
@@ -148,7 +149,8 @@ def evaluate_model(task: VariantTask) -> str:
         n_unknown=int(result.unknown.sum()),
         leaderboard=result.confusion(result.leaderboard),
         streaming=result.confusion(result.streaming),
-        proof=prove(result.model, architecture, weights, prepared, result.limit.ucl),
+        proof=prove(*proved),
+        ranked=rank_near_limit(*proved) if task.precision == "float32" else (),
     )
     save_record(workspace.asset_file(task.asset.name, f"{variant}.evaluation.json"), record)
     f1 = record.streaming.f1 if record.streaming else None

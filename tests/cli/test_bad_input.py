@@ -326,5 +326,5 @@ def test_run_on_a_missing_input(toy_bundle_path, tmp_path):
     assert result.returncode == 5
     assert "Is a directory" in result.stderr
     result = edge_ad("run", toy_bundle_path, "-", "--variant", "huge", input="")
-    assert result.returncode == 3
+    assert result.returncode == 2
     assert "no variant 'huge'; it has: tiny-float32, tiny-int8, tiny-int8-full" in result.stderr

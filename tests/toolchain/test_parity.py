@@ -118,7 +118,7 @@ def test_the_interval_decides_not_the_estimate():
 
 
 def test_ranks_and_limits():
-    ours, theirs = scores([1.0, 2, 4, 3], 1.05), scores([10.0, 20, 30, 40], 1.0)
+    ours, theirs = scores([1.0, 2, 4, 3], 1.05), scores([0.1, 0.2, 0.3, 0.4], 1.0)
     verdict = compare_scoring("a", "b", [(ours, theirs)], MARGINS)
     found = {check.figure: check for check in verdict.checks}
     assert found["rank_correlation"].value == pytest.approx(0.8)
@@ -157,6 +157,13 @@ def test_one_broken_machine_does_not_hide_among_many():
 def test_rank_correlation_at_its_edges(ours, theirs, rho):
     verdict = compare_scoring("a", "b", [(scores(ours, 1.0), scores(theirs, 1.0))], MARGINS)
     assert verdict.checks[0].value == pytest.approx(rho)
+
+
+def test_far_above_the_limit_ranks_are_rounding():
+    ours, theirs = scores([1.0, 2, 3, 1e3, 1e5, 1e4], 1.0), scores([1.0, 2, 3, 1e5, 1e3, 1e4], 1.0)
+    assert compare_scoring("a", "b", [(ours, theirs)], MARGINS).checks[0].value == pytest.approx(1.0)
+    near = scores([1.0, 2, 3, 9.9, 1e5, 1e4], 1.0)
+    assert compare_scoring("a", "b", [(near, theirs)], MARGINS).checks[0].value < 1
 
 
 @pytest.mark.parametrize("place", [0, 1])

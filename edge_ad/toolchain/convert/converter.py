@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from edge_ad.bundle.manifest import Calibration, FormEntry, Precision
 from edge_ad.errors import ConversionError
 from edge_ad.toolchain.architecture import Architecture, Weights
+from edge_ad.toolchain.convert.admission import check_admissible
 from edge_ad.toolchain.convert.calibration import calibrated_model
 from edge_ad.toolchain.convert.choose import choose_form, measure_forms
 from edge_ad.toolchain.convert.compact import compact_model
@@ -57,14 +58,29 @@ def convert(
         return ConvertedModel(content, "integer", calibration)
     int8 = precision == "int8"
     if optimize == "size":
-        return ConvertedModel(compact_model(architecture, weights, int8=int8), "compact")
-    fast = ConvertedModel(fast_model(architecture, weights, int8=int8), "fast")
+        return _compact(architecture, weights, int8=int8)
+    fast = _fast(architecture, weights, int8=int8)
     if optimize == "speed":
         return fast
-    compact = ConvertedModel(compact_model(architecture, weights, int8=int8), "compact")
+    compact = _compact(architecture, weights, int8=int8)
     measured = measure_forms({m.form: (m.content, m.stateful) for m in (compact, fast)})
     chosen = compact if choose_form(measured) == "compact" else fast
     return ConvertedModel(chosen.content, chosen.form, measured_forms=measured)
+
+
+def _compact(architecture: Architecture, weights: Weights, *, int8: bool) -> ConvertedModel:
+    content = compact_model(architecture, weights, int8=int8)
+    check_admissible(architecture, content, stateful=True)
+    return ConvertedModel(content, "compact")
+
+
+def _fast(architecture: Architecture, weights: Weights, *, int8: bool) -> ConvertedModel:
+    content = fast_model(architecture, weights, int8=int8)
+    try:
+        check_admissible(architecture, content)
+    except ConversionError as error:
+        raise ConversionError(f"the fast form: {error}; --optimize size may do") from error
+    return ConvertedModel(content, "fast")
 
 
 def _check_weights(architecture: Architecture, weights: Weights) -> None:

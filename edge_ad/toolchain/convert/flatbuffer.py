@@ -17,6 +17,11 @@ from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import NDArray
 
 from edge_ad.bundle.manifest import Quantization
+from edge_ad.bundle.operators import SCALES
+from edge_ad.errors import ConversionError
+
+_SMALLEST_WEIGHT_SCALE = 2.0**-50
+"""Weights below it are zeros beside any number that a network works with."""
 
 _TYPES = {
     "float32": schema.TensorType.FLOAT32,
@@ -206,9 +211,18 @@ class _Writer:
         return end
 
 
-def quantize_matrix(values: NDArray[np.float32]) -> tuple[NDArray[np.int8], Quantization]:
-    """A weight matrix as int8, symmetric with one scale; -128 is not used, as the kernels demand."""
-    quantization = Quantization(float(np.float32(np.abs(values).max() / 127) or 1.0))
+def quantize_matrix(
+    values: NDArray[np.float32], smallest_scale: float = _SMALLEST_WEIGHT_SCALE
+) -> tuple[NDArray[np.int8], Quantization]:
+    """A weight matrix as int8, symmetric with one scale; -128 is not used, as the kernels demand.
+
+    Raises ConversionError for weights that are too large for any scale.
+    """
+    largest = float(np.abs(values).max())
+    scale = max(largest / 127 or 1.0, smallest_scale)
+    if scale > SCALES[1]:
+        raise ConversionError(f"weights of up to {largest:.2g} are too large for int8: train again")
+    quantization = Quantization(float(np.float32(scale)))
     return np.maximum(quantize(values, quantization), -127), quantization
 
 

@@ -7,12 +7,15 @@ The cell, where rounding adds up, has scales of its own at every step; all else 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge_ad.bundle.manifest import Quantization
+from edge_ad.bundle.operators import SCALES
+from edge_ad.errors import ConversionError
 from edge_ad.toolchain.architecture import Architecture, Weights, lstm_layers
 from edge_ad.toolchain.convert.flatbuffer import (
     Graph,
@@ -30,11 +33,15 @@ Ranges = Mapping[str, Quantization]
 _SIGMOID = Quantization(1 / 256, -128)  # what the kernels demand of a LOGISTIC output
 _TANH = Quantization(1 / 128, 0)
 _SATURATED = 8.0  # sigmoid(8) is within 1/256 of 1
-_LARGEST_INT32 = np.iinfo(np.int32).max
+_SMALLEST_SCALE = 2.0**-40  # what is smaller is zero beside a scaled signal, whose deviation is 1
+_LARGEST_BIAS = 2**30  # of int32, with room for the products that are added to it
 
 
 def quantize_ranges(trace: Trace, activation: str) -> dict[str, Quantization]:
-    """Scale and zero point for every traced quantity, so that its range fits int8."""
+    """Scale and zero point for every traced quantity, so that its range fits int8.
+
+    A range beyond any scale becomes an infinite one, which `integer_model` refuses.
+    """
     ranges = {}
     for name in trace.low:
         low, high = trace.low[name], trace.high[name]
@@ -48,12 +55,21 @@ def quantize_ranges(trace: Trace, activation: str) -> dict[str, Quantization]:
 
 def _fit(low: float, high: float) -> Quantization:
     """The range as 256 stored numbers, zero being one of them."""
-    scale = float(np.float32((high - low) / 255)) or 1.0
+    width = (high - low) / 255
+    if not width <= SCALES[1]:
+        return Quantization(math.inf)
+    scale = float(np.float32(max(width, _SMALLEST_SCALE))) if width else 1.0
     return Quantization(scale, int(np.clip(np.round(-128 - low / scale), -128, 127)))
 
 
 def integer_model(architecture: Architecture, weights: Weights, ranges: Ranges) -> bytes:
-    """A `.tflite` file of an autoencoder with int8 tensors throughout."""
+    """A `.tflite` file of an autoencoder with int8 tensors throughout.
+
+    Raises ConversionError for ranges or weights that no scale of a tensor stands for.
+    """
+    for name, quantization in ranges.items():
+        if not math.isfinite(quantization.scale):
+            raise ConversionError(f"the values of {name} are too large for int8")
     return _IntegerGraph(architecture, weights, ranges).to_bytes()
 
 
@@ -155,9 +171,13 @@ class _IntegerGraph:
         to: Quantization,
     ) -> int:
         """`(rows, inputs) @ kernel + bias`."""
+        # The bias is stored in products of both scales: the weights' own is so large that it fits.
         stored, weights = quantize_matrix(kernel.T)
+        least = float(np.abs(bias).max()) / _LARGEST_BIAS / scale.scale
+        if weights.scale < least:
+            stored, weights = quantize_matrix(kernel.T, least)
         sums = Quantization(float(np.float32(scale.scale) * np.float32(weights.scale)))
-        biases = np.clip(np.round(bias / sums.scale), -_LARGEST_INT32, _LARGEST_INT32).astype(np.int32)
+        biases = np.round(bias.astype(np.float64) / sums.scale).astype(np.int32)
         tensors = [
             inputs,
             self._tensor(Tensor(stored.shape, "int8", np.ascontiguousarray(stored).tobytes(), weights)),

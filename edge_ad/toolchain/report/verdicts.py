@@ -8,7 +8,7 @@ from edge_ad.toolchain.gate import GateRecord
 
 
 def verdict_table(record: GateRecord) -> str:
-    """Every figure the gate looked at, with its limit."""
+    """Every figure the gate looked at, with its limit, and why a limit is not the one that was set."""
     rows = [("subject", "against", "rule", "figure", "result", "value", "interval", "limit")]
     for verdict in record.verdicts:
         for check in verdict.checks:
@@ -19,8 +19,11 @@ def verdict_table(record: GateRecord) -> str:
                     *(f"{check.value:.4g}", _interval(check), f"{check.limit:.4g}"),
                 )
             )
-    note = "" if record.labelled else "\nNo labels: only scores and agreement were judged."
-    return f"{align(rows, left=5)}\n{note}\n{'gate passed' if record.passed else 'gate failed'}\n"
+    notes = [f"{v.subject} against {v.reference}: {v.note}." for v in record.verdicts if v.note]
+    if not record.labelled:
+        notes.append("No labels: only scores and agreement were judged.")
+    below = "".join(f"\n{note}" for note in notes)
+    return f"{align(rows, left=5)}\n{below}\n{'gate passed' if record.passed else 'gate failed'}\n"
 
 
 def _interval(check: CheckEntry) -> str:
