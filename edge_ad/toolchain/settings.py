@@ -69,7 +69,7 @@ class Margins:
     delay_shift: float
     """Largest allowed mean lateness, in samples, over the anomalies that both detect."""
     min_rank_correlation: float
-    """Smallest Spearman correlation of the scores, mean over assets."""
+    """Smallest Spearman correlation of the scores, mean over assets; scores above ten UCLs rank as equal."""
     ucl_shift: float
     """Largest allowed `|UCL / UCL of the reference - 1|` of any asset."""
 
@@ -82,7 +82,8 @@ class GateSettings:
     """float32 against Keras: largest difference of a window's score, relative to the larger of
     score and UCL, among windows that score at most ten times the UCL."""
     max_oracle_error: float = 1e-4
-    """float32 against the network in float64: the same, over training, test and stress windows."""
+    """float32 against the network in float64: the same, over training, test and stress windows. Of both,
+    three times what float32 arithmetic alone costs on the same windows is allowed where that is more."""
     conversion: Margins = Margins(
         f1_drop=0.005,
         far_rise=0.005,

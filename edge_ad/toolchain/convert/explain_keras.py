@@ -198,7 +198,10 @@ def _notes(
 
 def _forms(architecture: Architecture, weights: Weights) -> Iterator[FormEstimate]:
     for precision, optimize in _FORMS:
-        converted = convert(architecture, weights, precision, optimize)
+        try:
+            converted = convert(architecture, weights, precision, optimize)
+        except ConversionError:
+            continue  # weights that this form cannot hold; the others are shown
         yield FormEstimate(converted.form, precision, False, explain_tflite(converted.content))
     # Its ranges come from training windows, which are not in the file; its size hardly depends on them.
     shape = (16, architecture.window_length, architecture.n_channels)
