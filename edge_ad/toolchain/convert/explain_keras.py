@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from edge_ad.bundle.manifest import Precision
+from edge_ad.errors import ConversionError
 from edge_ad.toolchain.architecture import Architecture, Weights
 from edge_ad.toolchain.convert.converter import convert
 from edge_ad.toolchain.convert.explain import Explanation, explain_tflite
