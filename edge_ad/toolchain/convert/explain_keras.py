@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import prod
@@ -198,16 +199,16 @@ def _notes(
 
 
 def _forms(architecture: Architecture, weights: Weights) -> Iterator[FormEstimate]:
+    """Those that can hold the weights."""
     for precision, optimize in _FORMS:
-        try:
+        with contextlib.suppress(ConversionError):
             converted = convert(architecture, weights, precision, optimize)
-        except ConversionError:
-            continue  # weights that this form cannot hold; the others are shown
-        yield FormEstimate(converted.form, precision, False, explain_tflite(converted.content))
+            yield FormEstimate(converted.form, precision, False, explain_tflite(converted.content))
     # Its ranges come from training windows, which are not in the file; its size hardly depends on them.
     shape = (16, architecture.window_length, architecture.n_channels)
     trace = Trace()
     reconstruct(architecture, weights, np.random.default_rng(0).normal(size=shape).astype(np.float32), trace)
     if max(*trace.high.values(), *(-low for low in trace.low.values())) < _LARGEST_RANGE:
-        content = integer_model(architecture, weights, quantize_ranges(trace, architecture.activation))
-        yield FormEstimate("integer", "int8-full", True, explain_tflite(content))
+        with contextlib.suppress(ConversionError):
+            content = integer_model(architecture, weights, quantize_ranges(trace, architecture.activation))
+            yield FormEstimate("integer", "int8-full", True, explain_tflite(content))
