@@ -60,10 +60,10 @@ def new(name: Path, no_passphrase: bool, passphrase_file: Path | None) -> None:
 def trust(public_key: Path, store: Path | None) -> None:
     """Trust PUBLIC_KEY (a .pub file) on this machine; from then on bundles must be signed."""
     from edge_ad.bundle.minisign import read_public_key
-    from edge_ad.runtime.store.store import Store, default_store
+    from edge_ad.runtime.store.store import open_store
 
     key = read_public_key(public_key)
-    opened = Store(store or default_store())
+    opened = open_store(store)
     added = opened.keyring.trust(key)
     click.echo(f"key {key.key_id} is trusted{'' if added else ' already'} in {opened.root}")
     if opened.keyring.policy().require_signature:
@@ -76,9 +76,9 @@ def trust(public_key: Path, store: Path | None) -> None:
 @store_option
 def revoke(key_id: str, store: Path | None) -> None:
     """Let nothing count any more, here, that KEY_ID has signed; bundles already installed included."""
-    from edge_ad.runtime.store.store import Store, default_store
+    from edge_ad.runtime.store.store import open_store
 
-    opened = Store(store or default_store())
+    opened = open_store(store)
     opened.keyring.revoke(key_id)
     click.echo(f"key {key_id.upper()} is revoked in {opened.root}")
     _warn(opened)
@@ -89,9 +89,9 @@ def revoke(key_id: str, store: Path | None) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 def list_(store: Path | None, as_json: bool) -> None:
     """Show which keys this machine trusts, and whether it requires a signature."""
-    from edge_ad.runtime.store.store import Store, default_store
+    from edge_ad.runtime.store.store import open_store
 
-    opened = Store(store or default_store())
+    opened = open_store(store)
     policy, revoked = opened.keyring.policy(), sorted(opened.keyring.revoked())
     trusted = [key.key_id for key in policy.keys]
     if as_json:
@@ -115,9 +115,9 @@ def list_(store: Path | None, as_json: bool) -> None:
 @store_option
 def policy(requirement: str, store: Path | None) -> None:
     """Say whether bundles must be signed; automatic: as soon as a key is trusted."""
-    from edge_ad.runtime.store.store import Store, default_store
+    from edge_ad.runtime.store.store import open_store
 
-    opened = Store(store or default_store())
+    opened = open_store(store)
     opened.keyring.set_requirement(requirement)
     click.echo(f"signatures: {requirement}, in {opened.root}")
     _warn(opened)

@@ -47,7 +47,7 @@ def recalibrate(
     from edge_ad.runtime.recalibrate import derive_overlay
     from edge_ad.runtime.store.journal import account, now
     from edge_ad.runtime.store.open import find_bundle
-    from edge_ad.runtime.store.store import Store, default_store
+    from edge_ad.runtime.store.store import open_store
     from edge_ad.text import printable
 
     if not bundle.startswith("@") and output is None:
@@ -83,7 +83,7 @@ def recalibrate(
         write_atomic(output, content)
         click.echo(f"{output}: in force once it is handed to edge-ad store apply", err=True)
         return
-    Store(store or default_store()).apply_overlay(content, signature)
+    open_store(store).apply_overlay(content, signature)
     click.echo(
         f"{printable(overlay.asset)}: in force from the next start ({overlay_id(content)[:12]})", err=True
     )

@@ -37,10 +37,10 @@ def install(bundle: Path, activate: bool, allow_downgrade: bool, store: Path | N
     """Verify BUNDLE, test it on this machine's interpreter, and take it into the store."""
     from edge_ad.bundle.bundle import read_bytes, unpack
     from edge_ad.errors import StoreError
-    from edge_ad.runtime.store.store import Store, default_store
+    from edge_ad.runtime.store.store import open_store
     from edge_ad.text import printable
 
-    opened = Store(store or default_store())
+    opened = open_store(store)
     data = read_bytes(bundle)
     state = opened.install_bytes(data, str(bundle), allow_downgrade=allow_downgrade)
     manifest = unpack(data).manifest
@@ -68,9 +68,9 @@ def install(bundle: Path, activate: bool, allow_downgrade: bool, store: Path | N
 @store_option
 def activate(asset: str, bundle_id: str | None, store: Path | None) -> None:
     """Let BUNDLE_ID of ASSET (the one installed last, if not given) run from the next start, on trial."""
-    from edge_ad.runtime.store.store import Store, default_store
+    from edge_ad.runtime.store.store import open_store
 
-    opened = Store(store or default_store())
+    opened = open_store(store)
     chosen = bundle_id or opened.state(asset).generations[-1].bundle_id
     _say_active(opened.activate(asset, chosen))
 
@@ -81,9 +81,9 @@ def activate(asset: str, bundle_id: str | None, store: Path | None) -> None:
 @store_option
 def rollback(asset: str, reason: str, store: Path | None) -> None:
     """Go back to the bundle of ASSET that ran well before the active one."""
-    from edge_ad.runtime.store.store import Store, default_store
+    from edge_ad.runtime.store.store import open_store
 
-    _say_active(Store(store or default_store()).rollback(asset, reason))
+    _say_active(open_store(store).rollback(asset, reason))
 
 
 @store.command()
@@ -97,10 +97,10 @@ def apply(overlay: Path, store: Path | None) -> None:
     from edge_ad.bundle.bundle import read_bytes
     from edge_ad.bundle.overlay import overlay_id, parse_overlay
     from edge_ad.errors import BundleError
-    from edge_ad.runtime.store.store import Store, default_store
+    from edge_ad.runtime.store.store import open_store
     from edge_ad.text import printable
 
-    opened = Store(store or default_store())
+    opened = open_store(store)
     beside = overlay.with_name(f"{overlay.name}.minisig")
     content = read_bytes(overlay)
     signature = read_bytes(beside) if beside.exists() else None
@@ -118,10 +118,10 @@ def apply(overlay: Path, store: Path | None) -> None:
 @store_option
 def revert(asset: str, store: Path | None) -> None:
     """Take back a recalibration: the limits of the active bundle of ASSET itself count again."""
-    from edge_ad.runtime.store.store import Store, default_store
+    from edge_ad.runtime.store.store import open_store
     from edge_ad.text import printable
 
-    Store(store or default_store()).remove_overlay(asset)
+    open_store(store).remove_overlay(asset)
     click.echo(f"{printable(asset)}: the limits of its bundle are in force")
 
 
@@ -131,10 +131,10 @@ def revert(asset: str, store: Path | None) -> None:
 def list_(store: Path | None, as_json: bool) -> None:
     """Show every asset with its generations."""
     from edge_ad.bundle.codec import encode
-    from edge_ad.runtime.store.store import Store, default_store
+    from edge_ad.runtime.store.store import open_store
     from edge_ad.text import printable
 
-    opened = Store(store or default_store())
+    opened = open_store(store)
     states = opened.assets()
     for folder in opened.damaged():
         click.echo(f"{folder / 'state.json'} is damaged: install the asset's bundle again", err=True)
@@ -160,10 +160,10 @@ def list_(store: Path | None, as_json: bool) -> None:
 def log(asset: str, store: Path | None, as_json: bool) -> None:
     """Show what was done to ASSET, when, and by whom."""
     from edge_ad.bundle.codec import encode
-    from edge_ad.runtime.store.store import Store, default_store
+    from edge_ad.runtime.store.store import open_store
     from edge_ad.text import printable
 
-    for entry in Store(store or default_store()).journal(asset):
+    for entry in open_store(store).journal(asset):
         if as_json:
             click.echo(json.dumps(encode(entry)))
         else:
@@ -176,9 +176,9 @@ def log(asset: str, store: Path | None, as_json: bool) -> None:
 @store_option
 def gc(keep: int, store: Path | None) -> None:
     """Remove old generations, and what interrupted installations left."""
-    from edge_ad.runtime.store.store import Store, default_store
+    from edge_ad.runtime.store.store import open_store
 
-    freed = Store(store or default_store()).gc(keep)
+    freed = open_store(store).gc(keep)
     click.echo(f"{freed / 1000:.1f} KB freed")
 
 

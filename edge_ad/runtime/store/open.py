@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge_ad.bundle.bundle import Bundle, read
-from edge_ad.runtime.store.store import Store, default_store
+from edge_ad.runtime.store.store import open_store
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ def find_bundle(reference: str, store: Path | None = None) -> FoundBundle:
 
     Raises BundleError, StoreError, KeyFileError.
     """
-    opened = Store(store or default_store())
+    opened = open_store(store)
     if reference.startswith("@"):
         active = opened.active(reference[1:])
         return FoundBundle(reference, active.original, active.running)

@@ -18,7 +18,7 @@ from edge_ad.errors import (
     Terminated,
 )
 from edge_ad.runtime.store.open import find_bundle
-from edge_ad.runtime.store.store import ActiveBundle, Store, default_store
+from edge_ad.runtime.store.store import ActiveBundle, Store, open_store
 
 TRIAL_S = 180.0
 _TRY_AGAIN_S = 60.0
@@ -60,7 +60,7 @@ class Service:
 
         Raises BundleError, StoreError.
         """
-        opened = Store(store or default_store())
+        opened = open_store(store)
         if not reference.startswith("@"):
             bundle = find_bundle(reference, store).bundle
             _tell_ignored(bundle, say)

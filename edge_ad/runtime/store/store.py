@@ -430,6 +430,11 @@ class Store:
             yield
 
 
+def open_store(root: Path | None) -> Store:
+    """The store in a folder, this machine's own for None."""
+    return Store(root or default_store())
+
+
 def _generation(bundle: Bundle) -> Generation:
     key_id = (bundle.signature.key_id or "") if bundle.signature.trusted else ""
     return Generation(bundle.manifest.bundle_id, bundle.manifest.build_number, key_id, journal.now())
