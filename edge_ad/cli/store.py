@@ -198,9 +198,9 @@ def _role(state: AssetState, bundle_id: str) -> str:
 
 
 def _say_active(state: AssetState) -> None:
+    from edge_ad.text import printable
 
     generation = state.generation(state.active or "")
+    what = f"build {generation.build_number} ({generation.bundle_id[:12]})"
     trial = ", on trial until it has run for a while" if state.on_trial else ""
-    click.echo(
-        f"{state.asset}: build {generation.build_number} ({generation.bundle_id[:12]}) is active{trial}"
-    )
+    click.echo(f"{printable(state.asset)}: {what} is active{trial}")

@@ -212,6 +212,19 @@ def test_update_trial_and_rollback(run, bundle, toy_csv):
     run("store", "gc")
 
 
+def test_names_from_a_bundle_are_no_commands_to_a_terminal(run, bundle):
+    name = "to\x1b[2Jy\nother: build 9"
+    path = bundle.with_name("hostile.edgead")
+    path.write_bytes(edited(bundle.read_bytes(), lambda manifest: manifest.update(asset=name)))
+    run("keys", "new", "me", "--no-passphrase")
+    for command in (["store", "install", path], ["store", "list"], ["store", "log", name]):
+        result = run(*command)
+        shown = result.stdout + result.stderr
+        assert "\x1b" not in shown
+        assert not any(line.startswith("other") for line in shown.splitlines())
+    assert "\x1b" not in run("keys", "trust", "me.pub").stderr
+
+
 def test_a_service_killed_on_trial_uses_up_its_starts(run, bundle, toy_csv, tmp_path):
     run("store", "install", build(bundle, 1, "1.edgead"))
     run("run", "@toy", toy_csv, "--trial", "0")
