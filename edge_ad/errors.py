@@ -129,6 +129,10 @@ class StoreError(EdgeAdError):
     """The device's store of bundles cannot be used, or cannot do what was asked."""
 
 
+class StoreDamagedError(StoreError):
+    """The state of an asset makes no sense; its bundles may still be whole."""
+
+
 class StoreBusyError(StoreError):
     """Another process is changing the store."""
 

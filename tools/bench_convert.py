@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from edge_ad.bench.machine import machine_facts
+from edge_ad.bench.turns import take_turns
 from edge_ad.bundle.codec import encode
 from edge_ad.detect.rules import leaderboard_flags
 from edge_ad.runtime.interpreter import ReconstructionModel
@@ -131,14 +132,7 @@ def latencies(models: dict[str, bytes], rounds: int = 5, invokes: int = 400) -> 
         for name, content in models.items()
     }
     bare = {name: model.bare_invoke(np.zeros(model.shape, np.float32)) for name, model in ready.items()}
-    raw: dict[str, list[int]] = {name: [] for name in models}
-    for _ in range(rounds):
-        for name, invoke in bare.items():
-            for _ in range(invokes):
-                start = perf_counter_ns()
-                invoke()
-                raw[name].append(perf_counter_ns() - start)
-    return raw
+    return take_turns(bare, rounds=rounds, each=invokes)
 
 
 def keras_latency(architecture: Any, weights: Any, windows: int = 40) -> list[int]:

@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import os
 from statistics import median
-from time import perf_counter_ns
 
 import numpy as np
 
+from edge_ad.bench.turns import take_turns
 from edge_ad.runtime.interpreter import ReconstructionModel
 from edge_ad.toolchain.architecture import Architecture, Weights
 from edge_ad.toolchain.convert.converter import convert
@@ -63,13 +63,7 @@ def compare(name: str, units: int) -> None:
             files[f"**{made.form} {precision}**"] = (made.content, made.stateful)
     models = {key: ReconstructionModel(content, stateful=s) for key, (content, s) in files.items()}
     invokes = {key: model.bare_invoke(np.zeros(model.shape, np.float32)) for key, model in models.items()}
-    times: dict[str, list[int]] = {key: [] for key in files}
-    for _ in range(ROUNDS):
-        for key, invoke in invokes.items():
-            for _ in range(INVOKES):
-                start = perf_counter_ns()
-                invoke()
-                times[key].append(perf_counter_ns() - start)
+    times = take_turns(invokes, rounds=ROUNDS, each=INVOKES)
     exact = reconstruct(shape, weights, windows)
     print(f"| {name}, tanh | KB | p50 µs | operators | max error |\n|---|---|---|---|---|")
     for key, (content, _) in files.items():

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from dataclasses import dataclass
 
+from edge_ad.bundle.archive import sha256
 from edge_ad.bundle.bundle import Bundle
 from edge_ad.bundle.codec import DecodeError, canonical_json, decode, encode, parse_json
 from edge_ad.bundle.manifest import ScalerEntry
@@ -70,7 +70,7 @@ def overlay_bytes(overlay: Overlay) -> bytes:
 
 def overlay_id(content: bytes) -> str:
     """SHA-256 of an overlay's bytes."""
-    return hashlib.sha256(content).hexdigest()
+    return sha256(content)
 
 
 def parse_overlay(content: bytes) -> Overlay:

@@ -21,7 +21,7 @@ def verify(bundle: str, store: Path | None, as_json: bool) -> None:
     """
     from edge_ad.bundle.codec import encode
     from edge_ad.errors import BundleGoldenError
-    from edge_ad.runtime.selftest import mismatch_text, replay_on_interpreters
+    from edge_ad.runtime.selftest import replay_on_interpreters
     from edge_ad.runtime.store.open import find_bundle
     from edge_ad.text import printable
 
@@ -44,12 +44,6 @@ def verify(bundle: str, store: Path | None, as_json: bool) -> None:
                 click.echo(f"  {result.text()}")
             if test.problem:
                 click.echo(f"  FAILED: {test.problem}")
-    problems = []
-    for test in tests:
-        failed = [result for result in test.results if not result.passed]
-        if test.problem:
-            problems.append(f"{test.interpreter}: {test.problem}")
-        elif failed:
-            problems.append(mismatch_text(test.interpreter, failed))
+    problems = [test.complaint() for test in tests if not test.passed]
     if problems:
         raise BundleGoldenError(f"{found.name}: {' '.join(problems)}")

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_ad.bundle.archive import sha256
 from edge_ad.bundle.bundle import Bundle
-from edge_ad.bundle.manifest import CsvFormat, Manifest, ScalerEntry
+from edge_ad.bundle.manifest import CsvFormat, Manifest, ScalerEntry, VariantEntry
 from edge_ad.bundle.overlay import OVERLAY_SCHEMA, NewLimit, Overlay
 from edge_ad.detect.limit import LimitRule
 from edge_ad.detect.scaler import fit_min_max, fit_standard
@@ -75,28 +75,32 @@ def derive_overlay(
                 f"{samples_file} has {len(scores)} whole windows; a limit needs {FEWEST_WINDOWS} at least, "
                 "better some thousands"
             )
-        limit = variant.limit
-        ucl = LimitRule(limit.percentile, limit.factor).limit(scores)
-        if not ucl > 0 or (not 1 / LARGEST_CHANGE <= ucl / limit.ucl <= LARGEST_CHANGE and not force):
-            raise DataError(
-                f"{variant.name}: the limit would go from {limit.ucl:.6g} to {ucl:.6g}, more than a factor "
-                f"of {LARGEST_CHANGE:g}: are these samples of normal operation, in the units of the "
-                "recordings it was trained on? If so: --scaler for a machine with other levels, or --force"
-            )
-        limits.append(NewLimit(variant.name, limit.ucl, ucl, len(scores)))
+        limits.append(_new_limit(variant, scores, force=force))
     return Overlay(
         schema=OVERLAY_SCHEMA,
         bundle_id=manifest.bundle_id,
         asset=manifest.asset,
         created=created,
         by=by,
-        samples_sha256=hashlib.sha256(content).hexdigest(),
+        samples_sha256=sha256(content),
         n_samples=len(samples),
         n_unusable=n_unusable,
         limits=tuple(limits),
         old_scaler=bundle.manifest.scaler if new_scaler else None,
         new_scaler=new_scaler,
     )
+
+
+def _new_limit(variant: VariantEntry, scores: NDArray[np.float64], *, force: bool) -> NewLimit:
+    limit = variant.limit
+    ucl = LimitRule(limit.percentile, limit.factor).limit(scores)
+    if not ucl > 0 or (not 1 / LARGEST_CHANGE <= ucl / limit.ucl <= LARGEST_CHANGE and not force):
+        raise DataError(
+            f"{variant.name}: the limit would go from {limit.ucl:.6g} to {ucl:.6g}, more than a factor "
+            f"of {LARGEST_CHANGE:g}: are these samples of normal operation, in the units of the "
+            "recordings it was trained on? If so: --scaler for a machine with other levels, or --force"
+        )
+    return NewLimit(variant.name, limit.ucl, ucl, len(scores))
 
 
 def _check_scaler(manifest: Manifest, new: ScalerEntry) -> None:

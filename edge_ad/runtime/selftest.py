@@ -75,6 +75,16 @@ class InterpreterTest:
         """Whether all variants were tested and passed."""
         return not self.problem and all(result.passed for result in self.results)
 
+    def complaint(self) -> str:
+        """What is wrong, where, and on which machine; for a test that has not passed."""
+        if self.problem:
+            return f"{self.interpreter}: {self.problem}"
+        lines = "; ".join(result.text() for result in self.results if not result.passed)
+        return (
+            f"it does not score here as it did where it was built. {lines}. Interpreter {self.interpreter}, "
+            f"processor {machine_facts().cpu_model}"
+        )
+
 
 def self_test(bundle: Bundle, variant: str) -> SelfTest:
     """Replay the golden windows through a variant, in this process. Raises what loading it raises."""
@@ -114,23 +124,12 @@ def require_golden_scores(bundle: Bundle) -> list[InterpreterTest]:
 
     Raises BundleModelError where it refuses a model or dies of it, BundleGoldenError where a score differs.
     """
-    tests = replay_on_interpreters(bundle, installed_interpreters()[:1] or None)
+    tests = replay_on_interpreters(bundle, installed_interpreters()[:1])
     for test in tests:
-        if test.problem:
-            raise BundleModelError(f"{test.interpreter}: {test.problem}")
-        failed = [result for result in test.results if not result.passed]
-        if failed:
-            raise BundleGoldenError(mismatch_text(test.interpreter, failed))
+        if not test.passed:
+            error = BundleModelError if test.problem else BundleGoldenError
+            raise error(test.complaint())
     return tests
-
-
-def mismatch_text(interpreter: str, failed: list[SelfTest]) -> str:
-    """What differs, where, and on which machine."""
-    lines = "; ".join(result.text() for result in failed)
-    return (
-        f"it does not score here as it did where it was built. {lines}. Interpreter {interpreter}, processor "
-        f"{machine_facts().cpu_model}"
-    )
 
 
 def _replay_on(bundle: Bundle, name: str) -> InterpreterTest:

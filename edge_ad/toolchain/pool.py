@@ -74,7 +74,7 @@ def run_tasks(
         futures: dict[Future[Result], Task] = {
             pool.schedule(function, args=[task], timeout=time_limit_s): task for task in tasks
         }
-        pool.close()  # type: ignore[no-untyped-call]
+        pool.close()  # type: ignore[no-untyped-call]  # pebble states no types
         pending = set(futures)
         while pending:
             done, pending = wait(pending, return_when=FIRST_COMPLETED)
@@ -93,7 +93,7 @@ def run_tasks(
         finished = True
     finally:
         if not finished:
-            pool.stop()  # type: ignore[no-untyped-call]
+            pool.stop()  # type: ignore[no-untyped-call]  # pebble states no types
         pool.join()
 
 

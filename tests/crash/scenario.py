@@ -29,7 +29,7 @@ ASSET = "toy"
 RANDOM_CUTS = 3
 
 # The models run in another process, which does not touch the disk; here it would only take time.
-stores.require_golden_scores = lambda bundle: []  # type: ignore[assignment]
+stores.require_golden_scores = lambda bundle: []  # type: ignore[assignment]  # see above
 
 shim = ctypes.CDLL(None)
 shim.shim_count.restype = ctypes.c_long

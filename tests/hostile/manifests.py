@@ -342,7 +342,7 @@ CROSS_CHECKS = (
     ),
     Attack(
         "golden-of-doubles",
-        contents(GOLDEN, lambda old: npy(np.zeros((16, 10, 8), np.float64))),  # type: ignore[arg-type]
+        contents(GOLDEN, lambda old: npy(np.zeros((16, 10, 8), np.float64))),  # type: ignore[arg-type]  # the attack
         *(_MISMATCH, _WINDOWS),
     ),
     Attack(

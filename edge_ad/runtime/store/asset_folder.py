@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from edge_ad.bundle.codec import DecodeError, canonical_json, decode, encode, parse_json
 from edge_ad.bundle.overlay import overlay_id
-from edge_ad.errors import OutputError, StoreError
+from edge_ad.errors import OutputError, StoreDamagedError, StoreError
 from edge_ad.files import make_durable_folder, write_atomic
 from edge_ad.runtime.store import journal
 from edge_ad.runtime.store.state import AssetState
@@ -43,7 +43,7 @@ class AssetFolder:
         return self.path / "bundles" / f"{bundle_id}.edgead"
 
     def load(self) -> AssetState | None:
-        """The asset's state; None where nothing was ever installed. Raises StoreError."""
+        """The asset's state; None where nothing was ever installed. Raises StoreDamagedError, StoreError."""
         path = self.path / "state.json"
         try:
             found = decode(AssetState, parse_json(path.read_bytes()))
@@ -52,7 +52,7 @@ class AssetFolder:
         except OSError as error:
             raise StoreError(f"cannot read {path}: {error.strerror}") from error
         except DecodeError as error:
-            raise StoreError(
+            raise StoreDamagedError(
                 f"{path} is damaged ({error}): install the asset's bundle again, which makes a new one"
             ) from error
         if found.schema.partition(".")[0] != _SCHEMA.partition(".")[0]:
@@ -65,8 +65,8 @@ class AssetFolder:
         """Whether there is a state that cannot be made sense of."""
         try:
             self.load()
-        except StoreError as error:
-            return isinstance(error.__cause__, DecodeError)
+        except StoreDamagedError:
+            return True
         return False
 
     def save(self, state: AssetState, action: str, bundle_id: str, detail: str) -> None:

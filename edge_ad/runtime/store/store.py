@@ -8,11 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import fcntl
 import os
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,16 +26,16 @@ from edge_ad.errors import (
     StoreBusyError,
     StoreError,
 )
-from edge_ad.files import make_durable_folder, sync_folder
+from edge_ad.files import sync_folder
 from edge_ad.runtime.selftest import require_golden_scores
 from edge_ad.runtime.store import journal
 from edge_ad.runtime.store import state as states
 from edge_ad.runtime.store.asset_folder import AssetFolder
 from edge_ad.runtime.store.keyring import Keyring
+from edge_ad.runtime.store.lock import locked
 from edge_ad.runtime.store.state import AssetState, Generation
 
 SYSTEM_STORE = Path("/var/lib/edge-ad")
-_LOCK_WAIT_S = 10.0
 _UNTRUSTED = (BundleUnsignedError, BundleSignatureError, BundleUntrustedKeyError, BundleRevokedKeyError)
 """What a machine's rules refuse. The bundle is what it was: a matter for a person, not for a rollback."""
 
@@ -137,7 +133,7 @@ class Store:
             if staged.read_bytes() != data:
                 raise OutputError(f"{staged} does not hold what was written: the disk is failing")
             self._require_self_test(folder, before, bundle, f"install {name}")
-            with self._locked():
+            with locked(self.root):
                 before = self._before_install(folder, manifest.asset)
                 after = states.installed(before, _generation(bundle), allow_downgrade=allow_downgrade)
                 os.replace(staged, target)
@@ -161,7 +157,7 @@ class Store:
             folder.note(before, journal.REFUSED, chosen, f"activate: {error}")
             raise
         self._require_self_test(folder, before, bundle, "activate")
-        with self._locked():
+        with locked(self.root):
             before = self.state(asset)
             after = states.activated(before, chosen)
             detail = f"build {before.generation(chosen).build_number}"
@@ -169,7 +165,7 @@ class Store:
 
     def rollback(self, asset: str, reason: str = "by hand") -> AssetState:
         """Back to the bundle that ran before. Raises StoreError where there is none, BundleError."""
-        with self._locked():
+        with locked(self.root):
             before = self.state(asset)
             after = states.rolled_back(before, reason)
             self._verified(self.bundle_path(asset, after.active or ""))
@@ -178,7 +174,7 @@ class Store:
     def gc(self, keep: int = states.MIN_KEPT) -> int:
         """Remove generations beyond `keep` per asset, and what interruptions left; returns bytes freed."""
         freed = 0
-        with self._locked():
+        with locked(self.root):
             for before in self.assets():
                 after = states.collected(before, keep)
                 if after != before:
@@ -200,20 +196,29 @@ class Store:
         `notice` then says so. What the rules of trust refuse is an error. Raises StoreError, BundleError.
         """
         found = self.state(asset)
-        opened, problem = self._attempt(found)
-        if problem is not None:
-            return self._substitute(found, problem)
-        if opened is None or not found.on_trial:
-            return opened or self._open(found)
         try:
-            with self._locked():
+            opened = self._open(found)
+        except _UNTRUSTED:
+            raise
+        except BundleError as problem:
+            former = self._former(found, str(problem))
+            if former is None:
+                raise
+            substitute = former[1]  # for this time only: the disk may recover
+            notice = f"{problem}. In its place runs {substitute.bundle_id[:12]}: install the bundle again"
+            return dataclasses.replace(substitute, notice=notice)
+        if not found.on_trial:
+            return opened
+        try:
+            with locked(self.root):
                 found = self.state(asset)
                 if states.given_up(found):
                     reason = f"it did not last through its trial in {states.MAX_STARTS} starts"
-                    former = self._fallen_back(found, reason)
-                    if former is not None:
-                        change = f"from {(found.active or '')[:12]} to {former.bundle_id[:12]}"
-                        return dataclasses.replace(former, notice=f"rolled back {change}: {reason}")
+                    if (former := self._former(found, reason)) is not None:
+                        after, opened = former
+                        self._commit(found, after, "rollback", opened.bundle_id, reason)
+                        change = f"from {(found.active or '')[:12]} to {opened.bundle_id[:12]}"
+                        return dataclasses.replace(opened, notice=f"rolled back {change}: {reason}")
                 opened = self._open(found)
                 if found.on_trial:
                     self._commit(found, states.started(found), "start", found.active or "", "on trial")
@@ -224,14 +229,14 @@ class Store:
 
     def confirm(self, asset: str, bundle_id: str) -> None:
         """The bundle has lasted through its trial. Of no effect where another is active by now."""
-        with self._locked():
+        with locked(self.root):
             before = self.state(asset)
             if before.active == bundle_id and before.on_trial:
                 self._commit(before, states.confirmed(before), "confirm", bundle_id, "the trial is over")
 
     def ended_early(self, asset: str, bundle_id: str) -> None:
         """The service was stopped in good order before the trial was over: the start does not count."""
-        with self._locked():
+        with locked(self.root):
             before = self.state(asset)
             if before.active == bundle_id and before.trial_starts:
                 after = states.start_undone(before)
@@ -239,12 +244,14 @@ class Store:
 
     def fail(self, asset: str, bundle_id: str, reason: str) -> AssetState:
         """The bundle does not work in service: where it is on trial, back to the one before, if any."""
-        with self._locked():
+        with locked(self.root):
             before = self.state(asset)
             if before.active != bundle_id or not before.on_trial:
                 return before
-            self._fallen_back(before, reason)
-            return self.state(asset)
+            former = self._former(before, reason)
+            if former is None:
+                return before
+            return self._commit(before, former[0], "rollback", former[1].bundle_id, reason)
 
     # Overlays
 
@@ -256,7 +263,7 @@ class Store:
         """
         overlay = parse_overlay(content)
         new_id = overlay_id(content)
-        with self._locked():
+        with locked(self.root):
             before = self.state(overlay.asset)
             overlaid(self._verified(self.bundle_path(overlay.asset, before.active or "")), overlay)
             self._folder(overlay.asset).write_overlay(content, signature)
@@ -268,7 +275,7 @@ class Store:
 
     def remove_overlay(self, asset: str) -> AssetState:
         """Back to the limits of the active bundle itself. Raises StoreError where no overlay is in force."""
-        with self._locked():
+        with locked(self.root):
             before = self.state(asset)
             active = before.active or ""
             if active not in before.overlays:
@@ -307,12 +314,11 @@ class Store:
         if not any(g.bundle_id == bundle.manifest.bundle_id for g in state.generations):
             return False
         try:
-            old = self._verified(target)
+            old_data = read_bytes(target)
+            old = unpack(old_data, self.keyring.policy())
         except BundleError:
             return False
-        return read_bytes(target) == data or (
-            old.signature.key_id is not None and not bundle.signature.trusted
-        )
+        return old_data == data or (old.signature.key_id is not None and not bundle.signature.trusted)
 
     def _rebuilt(self, folder: AssetFolder, asset: str) -> AssetState:
         """A state in place of a damaged one: the bundles that are there and verify, none of them active."""
@@ -343,36 +349,15 @@ class Store:
                 "interpreter's versions here and where it was built, or build it anew"
             ) from error
 
-    def _substitute(self, found: AssetState, problem: BundleError) -> ActiveBundle:
-        """A former bundle for one that does not open, for this time only: the disk may recover."""
-        if not isinstance(problem, _UNTRUSTED):
-            former = found
-            while former.previous:
-                former = states.rolled_back(former, "")
-                opened, _ = self._attempt(former)
-                if opened is not None:
-                    notice = f"{problem}. In its place runs {opened.bundle_id[:12]}: install the bundle again"
-                    return dataclasses.replace(opened, notice=notice)
-        raise problem
-
-    def _fallen_back(self, before: AssetState, reason: str) -> ActiveBundle | None:
-        """Back to the latest former bundle that opens; nothing is changed where none does."""
-        after = before
-        while after.previous:
-            after = states.rolled_back(after, reason)
-            opened, problem = self._attempt(after)
-            if opened is not None:
-                self._commit(before, after, "rollback", after.active or "", reason)
-                return opened
-            reason = str(problem)
+    def _former(self, found: AssetState, reason: str) -> tuple[AssetState, ActiveBundle] | None:
+        """The state after going back to the latest former bundle that opens, and that bundle."""
+        while found.previous:
+            found = states.rolled_back(found, reason)
+            try:
+                return found, self._open(found)
+            except BundleError as error:
+                reason = str(error)
         return None
-
-    def _attempt(self, found: AssetState) -> tuple[ActiveBundle | None, BundleError | None]:
-        """The active bundle, or what is wrong with it."""
-        try:
-            return self._open(found), None
-        except BundleError as error:
-            return None, error
 
     def _verified(self, path: Path) -> Bundle:
         return read(path, self.keyring.policy())
@@ -403,31 +388,6 @@ class Store:
                 f"the recalibration in force for {found.asset} cannot be used: {error}. Back to the bundle's "
                 f"own limits: edge-ad store revert {found.asset}"
             ) from error
-
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        """The store to oneself. Raises StoreBusyError after some seconds, OutputError."""
-        make_durable_folder(self.root)
-        try:
-            file = (self.root / "lock").open("ab")
-        except OSError as error:
-            raise OutputError(
-                f"cannot change the store {self.root}: {error.strerror} (whoever installs, or runs a bundle "
-                "on trial, must be able to write there)"
-            ) from error
-        with file:
-            deadline = time.monotonic() + _LOCK_WAIT_S
-            while True:
-                try:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except OSError as error:
-                    if time.monotonic() > deadline:
-                        raise StoreBusyError(
-                            f"another edge-ad is changing the store {self.root}; try again when it is done"
-                        ) from error
-                    time.sleep(0.05)
-            yield
 
 
 def open_store(root: Path | None) -> Store:

@@ -66,7 +66,7 @@ class _Table:
                     continue
                 if time_format == "seconds" and column != self.names[0]:
                     continue
-                layout = CsvFormat(self.separator, column, time_format, decimal)  # type: ignore[arg-type]
+                layout = CsvFormat(self.separator, column, time_format, decimal)  # type: ignore[arg-type]  # "." or ","
                 columns = [name for name in numeric if name != column and name not in _IGNORED_NAMES]
                 if columns and self._reads(layout, columns):
                     return self._format(layout, columns)
