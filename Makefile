@@ -5,9 +5,10 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DEMO := build/demo
 BENCH_SAMPLES ?= 1000000
+SOAK_SAMPLES ?= 10000000
 FUZZ_SECONDS ?= 600
 
-.PHONY: help setup demo test test-pi bench bench-convert fuzz lint lock clean
+.PHONY: help setup demo test test-pi bench bench-convert soak fuzz lint lock clean
 
 help:
 	@echo 'make setup    environment of this folder in $(VENV) (TensorFlow: about 2 GB, a minute or two)'
@@ -16,6 +17,7 @@ help:
 	@echo 'make test-pi  the device tests in environments that hold only what a device installs'
 	@echo 'make bench    latency and memory of the demo bundle on this machine, as JSON (minutes)'
 	@echo 'make bench-convert SKAB=FOLDER  our converted forms against the stock routes (half an hour)'
+	@echo 'make soak     ten million samples through one detector: does it grow, does it slow down? (minutes)'
 	@echo 'make fuzz     broken bundles and models by the hundred thousand (FUZZ_SECONDS=600)'
 	@echo 'make lock     choose versions anew for requirements/*.txt'
 
@@ -62,8 +64,15 @@ bench: setup
 	$(BIN)/edge-ad bench $(DEMO)/bundles/pump-0.edgead -o build/bench.json
 	$(BIN)/python tools/bench_stream.py $(DEMO)/bundles/pump-0.edgead $(DEMO)/recordings/pump-0.csv \
 		build/bench-stream.json $(BENCH_SAMPLES)
+	$(BIN)/python tools/bench_detector.py $(DEMO)/bundles/pump-0.edgead $(DEMO)/recordings/pump-0.csv \
+		build/bench-detector.json
 	$(BIN)/python tools/bench_verify.py tests/data/toy.edgead build/bench-verify.json
-	@echo 'raw values: build/bench.json, build/bench-stream.json, build/bench-verify.json'
+	@echo 'raw values: build/bench.json, build/bench-stream.json, build/bench-detector.json, build/bench-verify.json'
+
+soak: setup
+	@test -e $(DEMO)/bundles/pump-0.edgead || $(MAKE) demo
+	$(BIN)/python tools/soak.py $(DEMO)/bundles/pump-0.edgead $(DEMO)/recordings/pump-0.csv \
+		build/soak.json $(SOAK_SAMPLES)
 
 lock:
 	$(PYTHON) -m venv build/lock && build/lock/bin/pip install --quiet uv

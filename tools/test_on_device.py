@@ -1,7 +1,7 @@
 """The device tests in environments that hold only what a device installs.
 
-Builds our wheel, makes a clean environment per interpreter package, installs the wheel there the way
-a device does, and runs tests/device inside, away from this checkout.
+Builds our wheel, makes a clean environment per interpreter package and one without any, installs the wheel
+there the way a device does, and runs tests/device inside, away from this checkout.
 
 Usage: test_on_device.py
 """
@@ -31,12 +31,14 @@ class Environment:
 
 
 def environments() -> list[Environment]:
-    """One environment per TFLite interpreter package that a device may have."""
+    """One environment per TFLite interpreter package that a device may have, and one for those with none."""
     return [
         Environment("ai-edge-litert", sys.executable, "[device,signing]", ()),
         # What a 32-bit Raspberry Pi OS bookworm takes; these wheels end with Python 3.11. Without the
         # library for signatures, to see that it is not needed before a key is trusted.
         Environment("tflite-runtime", _python311(), "", ("tflite-runtime==2.14.0", "numpy<2")),
+        # armv6, for which nobody makes an interpreter: click, and numpy as Debian bookworm has it.
+        Environment("numpy", _python311(), "", ("numpy==1.24.*",)),
     ]
 
 

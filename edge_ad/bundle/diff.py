@@ -19,6 +19,7 @@ _NAMED_BY: dict[str, tuple[str, ...]] = {
     "parity": ("reference", "figure", "rule"),
     "proof": ("windows",),
     "measured_forms": ("form",),
+    "severities": ("name",),
 }
 """Key of a list in the manifest -> what tells its items apart; they are matched by it, not by index."""
 _PER_CHANNEL = ("offset", "scale")  # of the scaler

@@ -11,13 +11,19 @@ from typing import Literal
 from edge_ad.bundle.codec import DecodeError, canonical_json, decode, encode, parse_json
 from edge_ad.detect.scaler import ScalerKind
 from edge_ad.detect.score import ScoreKind
+from edge_ad.detect.window import LARGEST_VALUE
 from edge_ad.errors import BundleManifestError, BundleVersionError
 
-SCHEMA_VERSION = "1.1"
+SCHEMA_VERSION = "1.2"
 """Major.minor of the manifest's schema. A reader refuses another major; see SPEC.md."""
 
 Precision = Literal["float32", "int8", "int8-full"]
 """`int8`: int8 weights and float activations. `int8-full`: integers only, int8 in and out."""
+
+MAX_ALARM_WINDOWS = 10_000
+"""Of an alarm rule."""
+MAX_FLAT_AFTER = 100_000
+"""A detector remembers as many samples."""
 
 
 @dataclass(frozen=True)
@@ -32,10 +38,14 @@ class Channel:
     """Lowest plausible value in engineering units; None where it is not known."""
     high: float | None = None
     """Highest plausible value in engineering units."""
+    flat_after: int | None = None
+    """After how many equal values in a row the sensor counts as stuck; None or 0: never. Since schema 1.2."""
 
     def __post_init__(self) -> None:
         if not 0 < len(self.name) <= 500:
             raise ValueError("a channel needs a name, of at most 500 characters")
+        if self.flat_after and not 2 <= self.flat_after <= MAX_FLAT_AFTER:
+            raise ValueError(f"channel {self.name!r}: flat_after must be 0, or 2 to {MAX_FLAT_AFTER}")
         if self.low is not None and self.high is not None and self.low >= self.high:
             raise ValueError(f"channel {self.name!r}: low must be below high")
 
@@ -83,16 +93,59 @@ class ScalerEntry:
 
 
 @dataclass(frozen=True)
-class AlarmRuleEntry:
-    """How exceedances become an alarm."""
+class SeverityEntry:
+    """How bad an alarm is, by its score."""
 
-    kind: Literal["consecutive"] = "consecutive"
+    name: str
+    above: float
+    """As a multiple of the UCL: scores above it are of this severity."""
+
+    def __post_init__(self) -> None:
+        if not 0 < len(self.name) <= 100:
+            raise ValueError("a severity needs a name, of at most 100 characters")
+        if not 0 <= self.above < LARGEST_VALUE:
+            raise ValueError(f"severity {self.name!r}: above must not be negative, and sane")
+
+
+@dataclass(frozen=True)
+class AlarmRuleEntry:
+    """How exceedances become an alarm, and alarms an episode."""
+
+    kind: Literal["consecutive", "k-of-n"] = "consecutive"
     k: int = 3
-    """Number of consecutive windows that must exceed the UCL."""
+    """Number of windows that must exceed the UCL: the newest `k` (`consecutive`), or any `k` of the newest
+    `n` (`k-of-n`, since schema 1.2)."""
+    n: int = 0
+    """Of `k-of-n`; 0 for `consecutive`."""
+    clear_ratio: float = 1.0
+    """Hysteresis: an alarm lasts until a score is at or below this multiple of the UCL. Since schema 1.2."""
+    hold_off_s: float = 0.0
+    """An alarm within this time of the last one belongs to the same episode. Since schema 1.2."""
+    severities: tuple[SeverityEntry, ...] = (SeverityEntry("warning", 0.0), SeverityEntry("critical", 3.0))
+    """From mild to severe. Since schema 1.2."""
 
     def __post_init__(self) -> None:
         if self.k < 1:
             raise ValueError("k must be at least 1")
+        if self.kind == "consecutive" and (self.n or self.k > MAX_ALARM_WINDOWS):
+            raise ValueError(f"the consecutive rule has no n, and a k of at most {MAX_ALARM_WINDOWS}")
+        if self.kind == "k-of-n" and not self.k <= self.n <= MAX_ALARM_WINDOWS:
+            raise ValueError(f"k must be at most n, and n at most {MAX_ALARM_WINDOWS}")
+        if not 0 < self.clear_ratio <= 1:
+            raise ValueError("clear_ratio must lie above 0 and at most at 1")
+        if not 0 <= self.hold_off_s < LARGEST_VALUE:
+            raise ValueError("hold_off_s must not be negative, and sane")
+        levels = [severity.above for severity in self.severities]
+        if not levels or levels[0] != 0 or levels != sorted(set(levels)):
+            raise ValueError("severities must start at above = 0, and rise")
+        if len({severity.name for severity in self.severities}) < len(self.severities):
+            raise ValueError("two severities have the same name")
+
+    def text(self) -> str:
+        """What makes an alarm, in words that follow `alarm: `."""
+        count = f"{self.k} scores in a row" if self.kind == "consecutive" else f"{self.k} of {self.n} scores"
+        until = f", until one is at or below {self.clear_ratio:g} of it" if self.clear_ratio < 1 else ""
+        return f"{count} above the UCL{until}"
 
 
 @dataclass(frozen=True)
@@ -106,6 +159,14 @@ class ControlLimit:
     """What the percentile was multiplied with."""
     n_train_windows: int
     """How many whole windows of the train span were scored."""
+    score_quantiles: tuple[float, ...] = ()
+    """Quantiles of these scores at equal steps from 0 to 1: what scores in service are compared with. Since
+    schema 1.2."""
+
+    def __post_init__(self) -> None:
+        quantiles = self.score_quantiles
+        if quantiles and (not 3 <= len(quantiles) <= 1001 or list(quantiles) != sorted(quantiles)):
+            raise ValueError("score_quantiles must be 3 to 1001 numbers that do not fall")
 
 
 @dataclass(frozen=True)
@@ -305,6 +366,9 @@ class Manifest:
     provenance: Provenance
     card_file: str = ""
     """Archive member with the model card as Markdown; empty where there is none. Since schema 1.1."""
+    rate_tolerance: float = 0.5
+    """Largest `|mean step in time / sample_period_s - 1|` over some minutes; 0: not checked. Since schema
+    1.2."""
     unknown_keys: tuple[str, ...] = field(default=(), compare=False)
     """Keys of a newer minor schema that this reader ignored; never written."""
 

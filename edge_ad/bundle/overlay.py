@@ -25,6 +25,8 @@ class NewLimit:
     new_ucl: float
     n_windows: int
     """Whole windows of the samples that were scored."""
+    score_quantiles: tuple[float, ...] = ()
+    """Quantiles of their scores at equal steps from 0 to 1."""
 
     def __post_init__(self) -> None:
         if self.n_windows < 1:
@@ -119,6 +121,7 @@ def overlaid(bundle: Bundle, overlay: Overlay) -> Bundle:
                 variant.limit,
                 ucl=limits[variant.name].new_ucl,
                 n_train_windows=limits[variant.name].n_windows,
+                score_quantiles=limits[variant.name].score_quantiles,
             ),
         )
         for variant in manifest.variants

@@ -21,6 +21,7 @@ _GROUPS = (
 _GROUP_OF = {
     **dict.fromkeys(("schema", "minimum_runtime", "unknown_keys", "versions"), "versions"),
     **dict.fromkeys(("data_sha256", "train_rows", "input", "sample_period_s", "largest_gap_s"), "data"),
+    "rate_tolerance": "data",
     **dict.fromkeys(("window_length", "stride", "score", "alarm_rule"), "detection"),
     **dict.fromkeys(("models", "provenance"), "training"),
     **dict.fromkeys(("members", "golden_file"), "files"),
@@ -33,7 +34,7 @@ _IMPLIED = {
     *("limit", "evaluation"),
 }
 """Keys that a heading says already."""
-_COUNTED = ("parity", "proof", "measured_forms", "calibration")
+_COUNTED = ("parity", "proof", "measured_forms", "calibration", "score_quantiles")
 """Parts of a variant with so many figures that only their number is told."""
 
 

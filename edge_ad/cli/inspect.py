@@ -69,7 +69,7 @@ def _identity(found: FoundBundle) -> str:
             f"{manifest.window_length} samples x {len(manifest.channels)} channels, a sample each "
             f"{manifest.sample_period_s:g} s; a gap above {manifest.largest_gap_s:g} s ends it",
         ),
-        ("alarm", f"after {manifest.alarm_rule.k} exceedances in a row"),
+        ("alarm", manifest.alarm_rule.text()),
         (
             "learned from",
             f"{manifest.provenance.train_rows} rows of the recording with SHA-256 "

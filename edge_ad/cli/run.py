@@ -5,19 +5,25 @@ from __future__ import annotations
 import io
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
+from time import monotonic
+from typing import TYPE_CHECKING, TextIO
 
 import click
 
 from edge_ad.cli.options import PATH, bundle_argument, store_option, stream_layout
 
 if TYPE_CHECKING:
-    from edge_ad.bundle.manifest import CsvFormat
+    from edge_ad.bundle.manifest import CsvFormat, Manifest
+    from edge_ad.detect.decision import Decision
+    from edge_ad.runtime.monitor import Monitor
+    from edge_ad.runtime.sources.csv_lines import Sample
     from edge_ad.runtime.store.service import Service
     from edge_ad.runtime.stream import RunSummary
+
+_SUMMARY_EVERY_S = 600.0
 
 
 @click.command()
@@ -34,7 +40,28 @@ if TYPE_CHECKING:
     show_default=True,
     help="How the run ends on stderr.",
 )
-@click.option("--summary-file", type=PATH, help="Write the summary there as JSON as well.")
+@click.option(
+    "--summary-file",
+    type=PATH,
+    help="Write it there as JSON as well; of standard input every 10 minutes.",
+)
+@click.option("--episodes", type=PATH, help="Append a line there as an alarm episode begins, worsens, ends.")
+@click.option("--record-normal", type=PATH, help="Keep the newest minutes of normal samples there as CSV.")
+@click.option(
+    "--record-minutes",
+    type=click.FloatRange(0, min_open=True),
+    default=60.0,
+    show_default=True,
+    help="How many of those.",
+)
+@click.option(
+    "--hold",
+    type=click.FloatRange(0, 3600),
+    default=0.0,
+    show_default=True,
+    help="Seconds to wait for samples that are overtaken by later ones.",
+)
+@click.option("--resample", is_flag=True, help="Interpolate samples to the bundle's period.")
 @click.option(
     "--trial",
     type=click.FloatRange(0),
@@ -52,6 +79,11 @@ def run(
     time_column: str | None,
     summary: str,
     summary_file: Path | None,
+    episodes: Path | None,
+    record_normal: Path | None,
+    record_minutes: float,
+    hold: float,
+    resample: bool,
     trial: float,
     store: Path | None,
 ) -> None:
@@ -59,73 +91,125 @@ def run(
 
     BUNDLE is a file, or @ASSET for what the store of this machine has active for an asset.
 
-    Writes one line of JSON per sample, from the first full window on. A garbled line does not end
-    the run: its state is "unknown", with the reason.
+    Writes one line of JSON per sample. A garbled line does not end the run: its state is "unknown", with
+    the reason.
     """
     from edge_ad.bundle.codec import encode
-    from edge_ad.errors import BundleError, ConfigurationError, DataError
+    from edge_ad.errors import DataError
     from edge_ad.files import write_atomic
+    from edge_ad.runtime.detector import Detector
+    from edge_ad.runtime.engine import engine_notice
+    from edge_ad.runtime.monitor import Monitor
+    from edge_ad.runtime.normal_recorder import NormalRecorder
+    from edge_ad.runtime.sinks.episode_lines import EpisodeLines
     from edge_ad.runtime.store.service import Service
     from edge_ad.text import printable
 
     def say(notice: str) -> None:
         click.echo(f"edge-ad: {printable(notice)}", err=True)
 
+    def write_summary(result: RunSummary) -> None:
+        if summary_file is not None:
+            write_atomic(summary_file, json.dumps(encode(result), indent=1).encode() + b"\n")
+
     with ExitStack() as stack:
-        lines, name = _open(input_, stack)  # before the bundle, which is not to blame for a slip here
+        # Before the bundle, which is not to blame for a slip here.
+        lines, name = _open(input_, stack)
+        tell = EpisodeLines(stack.enter_context(_appended(episodes))).write if episodes else None
         service = stack.enter_context(Service.start(bundle, store, say, trial))
         manifest = service.bundle.manifest
-        try:
-            manifest.variant(variant)
-        except BundleError as error:
-            raise ConfigurationError(str(error)) from error
+        _check_variant(manifest, variant)
         layout = stream_layout(manifest.input, separator, time_column)
-        result = _decide(service, lines, layout, name, variant, threads, live=input_ == "-")
-    if result is None:
-        return
-    if summary_file is not None:
-        write_atomic(summary_file, json.dumps(encode(result), indent=1).encode() + b"\n")
+        if (notice := engine_notice()) is not None:
+            say(notice)
+        detector = Detector.load(service.bundle, variant, num_threads=threads, resample=resample)
+        recorder = (
+            NormalRecorder.of(manifest, record_normal, minutes=record_minutes, say=say)
+            if record_normal
+            else None
+        )
+        monitor = Monitor(service.bundle, detector, variant, tell=tell, recorder=recorder)
+        samples = _samples(lines, layout, manifest, name, hold)
+        if samples is None:
+            return
+        result = _run(service, monitor, samples, write_summary, live=input_ == "-")
+    write_summary(result)
     if summary == "json":
         click.echo(json.dumps(encode(result)), err=True)
     elif summary == "text":
         click.echo(_text(result), err=True)
     if result.interrupted:
         sys.exit(130)
-    if result.decisions == 0 and not result.terminated:
+    if result.samples < manifest.window_length and not result.terminated:
         raise DataError(
             f"{name} has {result.samples} samples, fewer than the window of {manifest.window_length}: there "
             "is nothing to decide on"
         )
 
 
-def _decide(
-    service: Service,
-    lines: Iterable[str],
-    layout: CsvFormat,
-    name: str,
-    variant: str | None,
-    threads: int,
-    *,
-    live: bool,
-) -> RunSummary | None:
-    """The stream from its first line to its end; None where it was stopped before the first."""
-    from edge_ad.errors import Terminated
-    from edge_ad.runtime.detector import Detector
-    from edge_ad.runtime.sinks.ndjson import NdjsonSink
-    from edge_ad.runtime.sources.csv_lines import CsvLines
-    from edge_ad.runtime.stream import run_stream
+def _check_variant(manifest: Manifest, variant: str | None) -> None:
+    from edge_ad.errors import BundleError, ConfigurationError
 
-    detector = Detector.load(service.bundle, variant, num_threads=threads)
-    columns = [channel.name for channel in service.bundle.manifest.channels]
+    try:
+        manifest.variant(variant)
+    except BundleError as error:
+        raise ConfigurationError(str(error)) from error
+
+
+def _samples(
+    lines: Iterable[str], layout: CsvFormat, manifest: Manifest, name: str, hold_s: float
+) -> Iterable[Sample] | None:
+    """The stream; None where it was stopped before its first line."""
+    from edge_ad.errors import Terminated
+    from edge_ad.runtime.sources.csv_lines import CsvLines
+    from edge_ad.runtime.sources.in_order import in_order
+
+    columns = [channel.name for channel in manifest.channels]
     try:
         samples = CsvLines(lines, layout, columns, name=name, strict=False)
     except Terminated:
         return None
+    return in_order(samples, hold_s) if hold_s else samples
+
+
+def _run(
+    service: Service,
+    monitor: Monitor,
+    samples: Iterable[Sample],
+    write_summary: Callable[[RunSummary], None],
+    *,
+    live: bool,
+) -> RunSummary:
+    """The stream from its first sample to its end. Of a live one, how it goes is written down meanwhile."""
+    from edge_ad.runtime.sinks.ndjson import NdjsonSink
+    from edge_ad.runtime.stream import StreamRun
+
+    columns = [channel.name for channel in service.bundle.manifest.channels]
     # A file is read at full speed; of a live stream every decision is to be seen at once.
     sink = NdjsonSink(sys.stdout, columns, flush_each=live or sys.stdout.isatty())
-    result = run_stream(samples, detector, service.watched(sink.write))
+    emit = service.watched(sink.write)
+    next_summary = monotonic() + _SUMMARY_EVERY_S
+
+    def emit_and_sum_up(decision: Decision, stamp: str) -> None:
+        nonlocal next_summary
+        emit(decision, stamp)
+        if monotonic() >= next_summary:
+            next_summary = monotonic() + _SUMMARY_EVERY_S
+            write_summary(stream.summary())
+
+    stream = StreamRun(monitor, emit_and_sum_up if live else emit, live=live)
+    result = stream.run(samples)
     sink.flush()
     return result
+
+
+def _appended(path: Path) -> TextIO:
+    from edge_ad.errors import OutputError
+
+    try:
+        return path.open("a", encoding="utf-8")
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror}") from error
 
 
 def _open(input_: str, stack: ExitStack) -> tuple[Iterable[str], str]:
@@ -143,14 +227,23 @@ def _open(input_: str, stack: ExitStack) -> tuple[Iterable[str], str]:
 
 
 def _text(result: RunSummary) -> str:
+    kinds = result.health.since_start.reasons.items()
+    reasons = ", ".join(f"{kind} {n}" for kind, n in kinds if kind != "warming")
     lines = [
-        f"{result.samples} samples, {result.decisions} decisions: {result.alarms} alarm, "
-        f"{result.unknown} unknown; {result.samples_per_s:.0f} samples/s, "
-        f"RSS {result.rss_bytes / 1e6:.1f} MB (peak {result.peak_rss_bytes / 1e6:.1f} MB)"
+        f"{result.samples} samples, {result.scored} scored: {result.alarms} alarm in {result.episodes} "
+        f"episodes; {result.unknown} unknown{f' ({reasons})' if reasons else ''}",
+        f"{result.samples_per_s:.0f} samples/s, {result.cpu_share:.0%} of a processor, RSS "
+        f"{result.rss_bytes / 1e6:.1f} MB (peak {result.peak_rss_bytes / 1e6:.1f} MB), first decision after "
+        f"{result.cold_start_s or 0:.2f} s, {result.missed_deadlines} decisions later than a sample period",
     ]
+    drift = result.health.drift
+    if drift is not None and drift.psi is not None:
+        lines.append(
+            f"scores against those of training: PSI {drift.psi:.2f}, KS {drift.ks:.2f} ({drift.level})"
+        )
     if result.latency_us:
-        lines.append("latency us      p50      p95      p99      max")
-        for stage, figures in result.latency_us.items():
-            values = (figures.p50_us, figures.p95_us, figures.p99_us, figures.max_us)
+        lines.append("latency us      p50      p95      p99    p99.9      max   jitter")
+        for stage, f in result.latency_us.items():
+            values = (f.p50_us, f.p95_us, f.p99_us, f.p999_us, f.max_us, f.jitter_us)
             lines.append(f"{stage:<10}" + "".join(f"{value:9.1f}" for value in values))
     return "\n".join(lines)

@@ -15,7 +15,9 @@ from edge_ad.cli.options import bundle_argument, store_option
 @store_option
 @click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")
 def verify(bundle: str, store: Path | None, as_json: bool) -> None:
-    """Check BUNDLE and replay its golden windows on every interpreter of this machine.
+    """Check BUNDLE and replay its golden windows on every engine of this machine.
+
+    Engines are the TFLite interpreters that are installed, and numpy.
 
     Exit 3 where the bundle is refused or a score differs from what it was where the bundle was built.
     """

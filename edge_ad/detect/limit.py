@@ -7,6 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+_N_QUANTILES = 21
+"""Twenty bins of equal share between them."""
+
 
 @dataclass(frozen=True)
 class LimitRule:
@@ -24,3 +27,8 @@ class LimitRule:
     def limit(self, train_scores: NDArray[np.float64]) -> float:
         """The UCL for `(n,)` scores of training windows (linear interpolation, numpy's default)."""
         return float(np.percentile(train_scores, self.percentile) * self.factor)
+
+
+def score_quantiles(scores: NDArray[np.float64]) -> tuple[float, ...]:
+    """What a bundle tells of the distribution of `(n,)` scores: quantiles at equal steps from 0 to 1."""
+    return tuple(np.quantile(scores, np.linspace(0, 1, _N_QUANTILES)).tolist())

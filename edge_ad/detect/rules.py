@@ -25,21 +25,39 @@ def leaderboard_flags(exceedances: NDArray[np.bool_], window_length: int, n_rows
     return flags
 
 
-class ConsecutiveRule:
-    """The streaming rule: alarm while the last `k` windows, newest included, all exceed the UCL.
+class AlarmRule:
+    """The streaming rule: alarm while at least `k` of the newest `n` windows exceed the UCL.
 
-    Causal: it is asked at the row on which a window ends. A row without a score breaks the chain.
+    With `k == n` that is the consecutive rule: the last `k` windows all exceed. Causal: it is asked at the
+    row on which a window ends. With a `clear_limit` below the UCL (hysteresis) an alarm also lasts while
+    scores stay above that. A row without a score ends the alarm and forgets the windows before it.
     """
 
-    def __init__(self, k: int) -> None:
+    def __init__(self, ucl: float, k: int, n: int = 0, clear_ratio: float = 1.0) -> None:
+        """`n` of 0 stands for `k`. `clear_ratio` times the UCL is the clear limit."""
+        self.ucl = ucl
+        self.clear_limit = ucl * clear_ratio
         self._k = k
-        self._run = 0
+        self._mask = (1 << (n or k)) - 1
+        self._exceedances = 0
+        """Bit `i` says whether the window `i` rows ago exceeded the UCL."""
+        self._on = False
 
-    def update(self, exceeds: bool) -> bool:
-        """Take in the newest window's exceedance; return whether there is an alarm now."""
-        self._run = self._run + 1 if exceeds else 0
-        return self._run >= self._k
+    def update(self, score: float) -> bool:
+        """Take in the newest window's score; return whether there is an alarm now."""
+        exceedances = self._exceedances
+        if exceedances or score > self.ucl:
+            exceedances = (exceedances << 1 | (score > self.ucl)) & self._mask
+            self._exceedances = exceedances
+            self._on = exceedances.bit_count() >= self._k or (self._on and score > self.clear_limit)
+        elif self._on:
+            self._on = score > self.clear_limit
+        return self._on
+
+    def is_quiet(self, highest_score: float) -> bool:
+        """Whether scores up to this one would change nothing: there is no alarm, and none would begin."""
+        return not self._exceedances and not self._on and highest_score <= self.ucl
 
     def reset(self) -> None:
-        """Start counting anew: the next alarm needs `k` further exceedances."""
-        self._run = 0
+        """Start anew, without an alarm."""
+        self._exceedances, self._on = 0, False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import fsum
 from typing import Literal
 
 import numpy as np
@@ -10,6 +11,8 @@ from numpy.typing import NDArray
 ScoreKind = Literal["sum", "mean"]
 """`sum`: the channels' mean absolute errors added up (the SKAB notebook). `mean`: their mean, which
 is the window's mean absolute error (the bearing post)."""
+
+_subtract, _absolute = np.subtract, np.absolute  # looked up once: these run for every sample
 
 
 class WindowScorer:
@@ -22,24 +25,30 @@ class WindowScorer:
     """
 
     def __init__(self, window_length: int, n_channels: int, kind: ScoreKind = "sum") -> None:
-        self._errors = np.empty((window_length, n_channels), np.float32)
+        self._errors: NDArray[np.float32] = np.empty((1, window_length, n_channels), np.float32)
+        self._rows = self._errors[0]
         divisor = window_length if kind == "sum" else window_length * n_channels
-        self._mean = np.full(window_length, 1 / divisor, np.float32)
-        self._ones = np.ones(n_channels, np.float64)
-
-    def contributions(
-        self, window: NDArray[np.float32], reconstruction: NDArray[np.float32]
-    ) -> NDArray[np.float64]:
-        """Each channel's share of the score: two `(window_length, n_channels)` -> `(n_channels,)`."""
-        errors = self._errors
-        np.subtract(window, reconstruction, errors)
-        np.absolute(errors, errors)
-        shares: NDArray[np.float64] = self._mean.dot(errors).astype(np.float64)
-        return shares
+        self._mean_of = np.full(window_length, 1 / divisor, np.float32).dot
 
     def score(
         self, window: NDArray[np.float32], reconstruction: NDArray[np.float32]
-    ) -> tuple[NDArray[np.float64], float]:
-        """The contributions `(n_channels,)` and their sum, the score."""
-        shares = self.contributions(window, reconstruction)
-        return shares, float(self._ones.dot(shares))
+    ) -> tuple[NDArray[np.float32], float]:
+        """The contributions `(n_channels,)` and their sum, the score.
+
+        `window` and `reconstruction` are `(window_length, n_channels)`, or that with an axis of one before.
+        """
+        errors = self._errors
+        _subtract(window, reconstruction, errors)
+        _absolute(errors, errors)
+        shares: NDArray[np.float32] = self._mean_of(self._rows)
+        return shares, fsum(shares.tolist())
+
+    def score_each(self, errors: NDArray[np.float32], contributions: NDArray[np.float32]) -> list[float]:
+        """Scores of windows less their reconstructions, `(n, 1, window_length, n_channels)`.
+
+        To the bit as `score` has them. Fills the `(n, n_channels)` contributions; the errors become absolute.
+        """
+        np.absolute(errors, errors)
+        for rows, shares in zip(errors[:, 0], contributions, strict=True):
+            self._mean_of(rows, shares)
+        return list(map(fsum, contributions.tolist()))

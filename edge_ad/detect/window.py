@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import struct
+from collections.abc import Sequence
+from operator import sub, truediv
+
 import numpy as np
 from numpy.typing import NDArray
+
+from edge_ad.detect.scaler import Scaler
 
 LARGEST_VALUE = 1e30
 """Values from here on, in engineering units, count as not finite: on the way to a score they would leave
@@ -14,32 +20,57 @@ CLOCK_ERROR_S = 1e-6
 """A step counts as too long only beyond this: seconds since the epoch are stored to about 2.4e-7 s."""
 
 
-class WindowRing:
-    """The newest `window_length` rows as one contiguous block, in constant memory.
+_ALL = slice(None)
 
-    Every row is written twice, `window_length` apart, so that some slice of the buffer always
-    holds the window in order: reading it costs no copy.
+
+class Window:
+    """The newest `window_length` rows, scaled, as one contiguous block in constant memory.
+
+    A sample is scaled and written once, as float32 behind the rows that it pushes forward: for a handful of
+    channels Python's own numbers and one move of memory cost less than numpy's calls.
     """
 
-    def __init__(self, window_length: int, n_channels: int) -> None:
-        self._length = window_length
-        self._rows = np.zeros((2 * window_length, n_channels), np.float32)
-        # Views made once: slicing in the loop would cost more than the copy it saves.
-        self._windows = [self._rows[i + 1 : i + 1 + window_length] for i in range(window_length)]
-        self._slots = [self._rows[i::window_length] for i in range(window_length)]
-        self._next = 0
+    def __init__(self, window_length: int, scaler: Scaler) -> None:
+        n_channels = len(scaler.scale)
+        self.rows: NDArray[np.float32] = np.zeros((1, window_length, n_channels), np.float32)
+        """`(1, window_length, n_channels)`, the form a network takes; holds a window while it is full."""
         self.filled = 0
+        self._length = window_length
+        self._offset = tuple(scaler.offset.tolist())
+        self._scale = tuple(scaler.scale.tolist())
+        self._scaler = scaler
+        self._memory = memoryview(self.rows.data).cast("B")
+        row_bytes = 4 * n_channels
+        self._older, self._newer = self._memory[:-row_bytes], self._memory[row_bytes:]
+        self._last_at = len(self._memory) - row_bytes
+        self._pack_into = struct.Struct(f"{n_channels}f").pack_into
 
-    def push(self, row: NDArray[np.floating]) -> NDArray[np.float32] | None:
-        """Append a `(n_channels,)` row as float32; return the window as a view, or None until it is full."""
-        slot = self._next
-        self._slots[slot][:] = row
-        self._next = slot + 1 if slot + 1 < self._length else 0
+    def push(self, row: Sequence[float], time: float) -> NDArray[np.float32] | None:
+        """Append a sample in engineering units; return the window, or None until it is full.
+
+        The values are scaled as `Scaler.transform` does, to the bit.
+        """
+        self._older[_ALL] = self._newer
+        self._pack_into(self._memory, self._last_at, *map(truediv, map(sub, row, self._offset), self._scale))
         if self.filled < self._length:
             self.filled += 1
             if self.filled < self._length:
                 return None
-        return self._windows[slot]
+        return self.rows
+
+    def extend(self, samples: NDArray[np.float64]) -> NDArray[np.float32]:
+        """Append `(n, n_channels)` samples; return the full windows that end at them, in order.
+
+        `(m, 1, window_length, n_channels)`, a view; `m` is smaller than `n` while the window fills.
+        """
+        kept = min(self.filled, self._length - 1)
+        older = self.rows[0, self._length - kept :]
+        rows = np.concatenate([older, self._scaler.transform(samples)])
+        self.filled = min(self._length, self.filled + len(samples))
+        windows = sliding_windows(rows, self._length)
+        last = rows[-self._length :]
+        self.rows[0, self._length - len(last) :] = last
+        return windows[:, np.newaxis]
 
     def clear(self) -> None:
         """Forget all rows; the next window is full after `window_length` further rows."""
@@ -63,22 +94,11 @@ def usable(samples: NDArray[np.float64]) -> NDArray[np.bool_]:
     return rows
 
 
-def whole_windows(
-    times: NDArray[np.float64],
-    samples: NDArray[np.float64],
-    window_length: int,
-    largest_gap_s: float,
-) -> NDArray[np.bool_]:
-    """Which sliding windows are whole: usable rows, and no step in time longer than the largest gap.
-
-    `times` is `(n,)` seconds, `samples` `(n, n_channels)`; the result is `(n - window_length + 1,)`.
-    """
+def usable_windows(samples: NDArray[np.float64], window_length: int) -> NDArray[np.bool_]:
+    """Which sliding windows hold usable rows only, whatever the steps in time: `(n - window_length + 1,)`."""
     n_windows = max(0, len(samples) - window_length + 1)
-    # A row is broken when its values are not usable; a step, when it is too long. A window is
-    # whole when the running counts of both do not change inside it.
-    broken = np.concatenate([[0], np.cumsum(~usable(samples))])
-    gaps = np.concatenate([[0], np.cumsum(np.diff(times, prepend=times[:1]) > largest_gap_s + CLOCK_ERROR_S)])
+    # A window is usable when the running count of bad rows does not change inside it.
+    n_bad = np.concatenate([[0], np.cumsum(~usable(samples))])
     start = np.arange(n_windows)
-    end = start + window_length
-    whole: NDArray[np.bool_] = (broken[end] == broken[start]) & (gaps[end] == gaps[start + 1])
-    return whole
+    windows: NDArray[np.bool_] = n_bad[start + window_length] == n_bad[start]
+    return windows

@@ -14,16 +14,6 @@ from edge_ad.runtime.detector import Detector
 from edge_ad.runtime.latency import STAGES
 
 
-class _RawMarks:
-    """Stands in for the detector's histograms and keeps every mark."""
-
-    def __init__(self) -> None:
-        self.marks: list[tuple[int, ...]] = []
-
-    def add(self, *marks_ns: int) -> None:
-        self.marks.append(marks_ns)
-
-
 def benchmark_variant(
     bundle: Bundle, variant: str, *, windows: int, warmup: int, threads: int
 ) -> list[Measurement]:
@@ -40,13 +30,14 @@ def benchmark_variant(
         invoke()
         raw_invokes.append(perf_counter_ns() - start)
 
-    recorder = _RawMarks()
-    detector.latency = recorder  # type: ignore[assignment]  # the one place that wants raw values
+    batches: list[NDArray[np.int64]] = []
+    detector.latency.journal.subscribe(lambda batch: batches.append(batch.marks_ns.copy()))
     samples = _endless(bundle.golden_windows())
     period = bundle.manifest.sample_period_s
     for tick in range(warmup + windows + bundle.manifest.window_length - 1):
-        detector.push(tick * period, next(samples))
-    marks = np.array(recorder.marks, np.int64)
+        detector.push(next(samples), tick * period)
+    detector.close()
+    marks = np.concatenate(batches)
     durations = np.diff(marks, axis=1)
 
     def measured(name: str, raw: list[int]) -> Measurement:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
+from collections import Counter
 from collections.abc import Callable, Sequence
 from time import perf_counter_ns
 
@@ -10,44 +12,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_ad.bundle.bundle import Bundle
-from edge_ad.bundle.manifest import Channel
-from edge_ad.detect.decision import Decision
-from edge_ad.detect.rules import ConsecutiveRule
+from edge_ad.bundle.manifest import AlarmRuleEntry, Channel
+from edge_ad.detect.decision import Decision, State
+from edge_ad.detect.quality import Fault, QualityRules, SampleGate
+from edge_ad.detect.resample import ResampledWindow
+from edge_ad.detect.rules import AlarmRule
 from edge_ad.detect.scaler import Scaler
-from edge_ad.detect.score import ScoreKind, WindowScorer
-from edge_ad.detect.window import CLOCK_ERROR_S, LARGEST_VALUE, WindowRing, usable
+from edge_ad.detect.window import Window
 from edge_ad.errors import BundleMismatchError, BundleModelError, InterpreterError
-from edge_ad.runtime.interpreter import ReconstructionModel
+from edge_ad.runtime.journal import FLUSH_EVERY
 from edge_ad.runtime.latency import LatencyRecorder
+from edge_ad.runtime.replay import Replay
+from edge_ad.runtime.window_model import WindowModel
 
-
-class WindowModel:
-    """Scores windows: scaled window -> reconstruction -> contributions."""
-
-    def __init__(
-        self, content: bytes, scaler: Scaler, score: ScoreKind, *, stateful: bool, num_threads: int = 1
-    ) -> None:
-        """Raises InterpreterError, BundleMismatchError where model and scaler differ in channels."""
-        self.scaler = scaler
-        self.model = ReconstructionModel(content, stateful=stateful, num_threads=num_threads)
-        self.window_length, self.n_channels = self.model.shape
-        if len(scaler.scale) != self.n_channels:
-            raise BundleMismatchError(
-                f"the model has {self.n_channels} channels, the scaler {len(scaler.scale)}"
-            )
-        self.scorer = WindowScorer(*self.model.shape, score)
-
-    def scores(self, windows: NDArray[np.floating]) -> NDArray[np.float64]:
-        """Scores `(n,)` of `(n, window_length, n_channels)` windows in engineering units."""
-        return self.scores_scaled(self.scaler.transform(windows))
-
-    def scores_scaled(self, windows: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Scores `(n,)` of `(n, window_length, n_channels)` scaled windows, each on its own."""
-        return np.array([self.score(window)[1] for window in windows], np.float64)
-
-    def score(self, window: NDArray[np.float32]) -> tuple[NDArray[np.float64], float]:
-        """Contributions `(n_channels,)` and score of one scaled window."""
-        return self.scorer.score(window, self.model.reconstruct(window))
+_LARGEST_SCALED = 3e38
+"""Of float32, with some room for rounding."""
+_FASTER_OR_SLOWER = 1.0
+"""Rate tolerance of a resampled stream: half to double the nominal period."""
+_BLOCK = 1024
+_new_decision = tuple.__new__  # half the time of the class itself, and one is made for every sample
+_NOT_FINITE = "not-finite: the score, from values far out of range"
 
 
 class Detector:
@@ -55,33 +39,43 @@ class Detector:
 
     >>> detector = Detector.load(bundle)                        # doctest: +SKIP
     >>> for time, sample in stream:                             # doctest: +SKIP
-    ...     decision = detector.push(time, sample)              # doctest: +SKIP
+    ...     decision = detector.push(sample, time)              # doctest: +SKIP
     """
 
     def __init__(
         self,
         model: WindowModel,
+        quality: QualityRules,
+        alarm: AlarmRuleEntry,
         *,
-        channels: Sequence[Channel],
         ucl: float,
-        k: int,
-        largest_gap_s: float,
+        resample: bool = False,
     ) -> None:
+        """With `resample`, windows are interpolated to the nominal sample period."""
         self.ucl = ucl
-        self.latency = LatencyRecorder()
+        self.resample = resample
+        self.latency = LatencyRecorder(quality.sample_period_s)
+        self._pending = self.latency.pending
+        self.faults: Counter[str] = Counter()
+        """How often there was no whole window, by kind of reason."""
         self._model = model
-        self._channels = [channel.name for channel in channels]
-        self._largest_gap_s = largest_gap_s
-        self._longest_step_s = largest_gap_s + CLOCK_ERROR_S
-        self._rule = ConsecutiveRule(k)
-        self._ring = WindowRing(model.window_length, model.n_channels)
-        self._offset = model.scaler.offset
-        self._scale = model.scaler.scale
-        self._row = np.empty(model.n_channels, np.float64)
-        self.reset()
+        self._run = model.model.run
+        self._score = model.scorer.score
+        self._rule = AlarmRule(ucl, alarm.k, alarm.n, alarm.clear_ratio)
+        self._severities = [(severity.above * ucl, severity.name) for severity in alarm.severities][::-1]
+        self._gate = SampleGate(_within_float32(quality, model.scaler))
+        self._plain_window = Window(model.window_length, model.scaler)
+        self._window = (
+            ResampledWindow(model.window_length, model.scaler, quality.sample_period_s)
+            if resample
+            else self._plain_window
+        )
+        self._broken_by: str | None = None
 
     @classmethod
-    def load(cls, bundle: Bundle, variant: str | None = None, *, num_threads: int = 1) -> Detector:
+    def load(
+        cls, bundle: Bundle, variant: str | None = None, *, num_threads: int = 1, resample: bool = False
+    ) -> Detector:
         """The detector a bundle describes, running `variant` (the bundle's default for None).
 
         Raises BundleError for a variant that is not there or contradicts the manifest,
@@ -104,13 +98,13 @@ class Detector:
                 f"{entry.name}: the model's window is {model.window_length}, "
                 f"the manifest's {manifest.window_length}"
             )
-        return cls(
-            model,
-            channels=manifest.channels,
-            ucl=entry.limit.ucl,
-            k=manifest.alarm_rule.k,
+        quality = quality_rules(
+            manifest.channels,
+            sample_period_s=manifest.sample_period_s,
             largest_gap_s=manifest.largest_gap_s,
+            rate_tolerance=_FASTER_OR_SLOWER if resample else manifest.rate_tolerance,
         )
+        return cls(model, quality, manifest.alarm_rule, ucl=entry.limit.ucl, resample=resample)
 
     def score_windows(self, windows: NDArray[np.floating]) -> NDArray[np.float64]:
         """Scores `(n,)` of `(n, window_length, n_channels)` engineering-unit windows, off the stream."""
@@ -124,91 +118,159 @@ class Detector:
         return self._model.model.bare_invoke(self._model.scaler.transform(window))
 
     def reset(self) -> None:
-        """Forget the stream so far, as if newly loaded. Latency counts stay."""
-        self._ring.clear()
+        """Forget the stream so far, as if newly loaded. Counts of latency and faults stay."""
+        self._gate.reset()
+        self._window.clear()
         self._rule.reset()
-        self._seen = 0
-        self._last_time = -math.inf
-        self._broken_by: str | None = None
+        self._broken_by = None
+
+    def close(self) -> None:
+        """Forget the stream, and count what is still to be counted."""
+        self.reset()
+        self.latency.flush()
 
     def push(
-        self, time: float, sample: Sequence[float] | NDArray[np.floating], problem: str | None = None
-    ) -> Decision | None:
-        """Take in one sample: `time` in seconds since the epoch, `(n_channels,)` engineering units.
+        self,
+        sample: Sequence[float] | NDArray[np.floating],
+        time: float,
+        problem: str | None = None,
+        arrived: float | None = None,
+    ) -> Decision:
+        """Take in one sample, `(n_channels,)` in engineering units, of `time` in seconds since the epoch.
 
-        `problem` says why a source could not read the sample; its values are then ignored.
-        Returns None for the first `window_length - 1` samples, a decision for every later one.
-        The state is `unknown`, with a reason, while the last `window_length` samples are not all
-        there: after a value that is not finite, a step in time longer than the largest gap, or a
-        clock set back. A sample whose time stamp repeats the previous one is left out.
+        `problem` says why a source could not read the sample; its values are then ignored. `arrived`, in
+        seconds of a clock that is never set, tells a gap from a clock that was set forward.
+
+        The state is `warming` until the first window is full, and `unknown`, with a reason, for a sample
+        that cannot be part of a window and until the window is whole again: see `SampleGate`. A model that
+        scores as not finite is `unknown` as well. Raises InterpreterError where the model fails.
         """
         start = perf_counter_ns()
-        self._seen += 1
-        step = time - self._last_time
-        if problem is not None or not step > 0 or step > self._longest_step_s:
-            unusable = self._examine(time, step, problem)
-            if unusable:
-                return self._unknown(time, unusable)
-        self._last_time = time
-        # The sum finds what no window may hold: NaN and infinity stay, an absurd value makes it large.
-        # Python's own numbers, since numpy costs more for a handful of them.
-        if isinstance(sample, np.ndarray):
-            sample = sample.tolist()
-        if not sum(map(abs, sample)) < LARGEST_VALUE and (names := self._not_finite(sample)):
-            return self._unknown(time, self._break(f"not-finite: {names}"))
-        row = self._row
-        row[:] = sample
-        np.subtract(row, self._offset, row)
-        np.divide(row, self._scale, row)
-        window = self._ring.push(row)
+        row = self._gate.admit(sample, time, problem, arrived)
+        if isinstance(row, Fault):
+            fault = row
+            self._take_note(fault)
+            if not fault.new_window:
+                return self._unknown(time, fault.reason)
+            for earlier in fault.new_window[:-1]:
+                self._window.push(*earlier)
+            row, _ = fault.new_window[-1]
+        admitted = perf_counter_ns()
+        window = self._window.push(row, time)
         if window is None:
-            return self._unknown(time, self._refilling())
-        self._broken_by = None
+            return self._filling(time)
         scaled = perf_counter_ns()
-        reconstruction = self._model.model.reconstruct(window)
+        reconstruction = self._run(window)
         inferred = perf_counter_ns()
-        shares, score = self._model.scorer.score(window, reconstruction)
+        shares, score = self._score(window, reconstruction)
         scored = perf_counter_ns()
-        if not math.isfinite(score):
-            return self._unknown(time, "not-finite: the score, from values far out of range")
-        alarm = self._rule.update(score > self.ucl)
-        decision = Decision(time, "alarm" if alarm else "normal", score, self.ucl, shares)
-        self.latency.add(start, scaled, inferred, scored, perf_counter_ns())
-        return decision
+        if not score < math.inf:
+            self._rule.reset()
+            return self._unknown(time, _NOT_FINITE)
+        self._broken_by = None
+        alarm = self._rule.update(score)
+        state: State = "alarm" if alarm else "normal"
+        severity = self._severity(score) if alarm else None
+        decided = perf_counter_ns()
+        pending = self._pending
+        pending.append((start, admitted, scaled, inferred, scored, decided, time, score))
+        if len(pending) >= FLUSH_EVERY:
+            self.latency.flush()
+        return _new_decision(
+            Decision,
+            (time, state, score, self.ucl, shares, None, severity, self.resample, decided - start),
+        )
 
-    def _examine(self, time: float, step: float, problem: str | None) -> str | None:
-        """Why the sample cannot enter a window, or None where it can (perhaps as a new one's first)."""
-        if problem is not None:
-            if math.isfinite(time) and step > 0:
-                self._last_time = time
-            return self._break(f"unreadable: {problem}")
-        if not math.isfinite(time):
-            return self._break("unreadable: the time stamp is not a finite number")
-        if step == 0:
-            return "time-repeated: left out"
-        if step < 0:
-            self._break(f"time-backwards: {-step:g} s")
-        elif self._last_time > -math.inf:
-            self._break(f"gap: {step:g} s, the largest allowed is {self._largest_gap_s:g} s")
-        return None
+    def replay(self, samples: NDArray[np.floating], times: NDArray[np.float64]) -> Replay:
+        """Take in `(n, n_channels)` samples of `(n,)` times at once: the decisions of `push`, to the bit.
 
-    def _break(self, reason: str) -> str:
-        """Start a new window after this sample (or with it); remember why."""
-        self._ring.clear()
-        self._broken_by = reason
-        return reason
+        Goes on from the stream so far, so that a long recording can be handed over block by block. What
+        needs no closer look is admitted and scaled in bulk, at little more than the interpreter's own cost.
+        """
+        rows = samples.astype(np.float64)
+        replay = Replay(times, self._model.n_channels, self.ucl, resampled=self.resample)
+        row = 0
+        while row < len(times):
+            n, fault = self._admit_many(rows[row : row + _BLOCK], times[row : row + _BLOCK])
+            if n:
+                self._replay_admitted(rows, slice(row, row + n), replay)
+                row += n
+            if fault is not None:
+                self._take_note(fault)
+                replay.put(row, self._unknown(float(times[row]), fault.reason))
+                row += 1
+            elif n == 0:
+                replay.put(row, self.push(rows[row], float(times[row])))
+                row += 1
+        return replay
 
-    def _refilling(self) -> str:
-        filled = f"{self._ring.filled} of {self._model.window_length} samples"
-        return f"refilling: {filled} since {self._broken_by}" if self._broken_by else f"warming: {filled}"
+    def _admit_many(
+        self, samples: NDArray[np.float64], times: NDArray[np.float64]
+    ) -> tuple[int, Fault | None]:
+        """As the gate's; none while a sample would not make a whole window, or needs interpolation."""
+        if self.resample or self._window.filled < self._model.window_length - 1:
+            return 0, None
+        return self._gate.admit_many(times, samples)
 
-    def _unknown(self, time: float, reason: str) -> Decision | None:
-        self._rule.reset()
-        if self._seen < self._model.window_length:
-            return None
+    def _replay_admitted(self, samples: NDArray[np.float64], rows: slice, replay: Replay) -> None:
+        windows = self._plain_window.extend(samples[rows])
+        scores = self._model.score_each(windows, replay.contributions[rows])
+        replay.scores[rows] = scores
+        if self._rule.is_quiet(float(replay.scores[rows].max())):  # not where one of them is not finite
+            self._broken_by = None
+            return
+        for row, score in enumerate(scores, rows.start):
+            if not score < math.inf:
+                self._rule.reset()
+                replay.put(row, self._unknown(float(replay.times[row]), _NOT_FINITE))
+                continue
+            self._broken_by = None
+            if self._rule.update(score):
+                replay.put_alarm(row, self._severity(score))
+
+    def _take_note(self, fault: Fault) -> None:
+        """A sample that was left out alone leaves window and alarm as they are."""
+        if fault.breaks:
+            self._window.clear()
+            self._rule.reset()
+            self._broken_by = fault.reason
+
+    def _filling(self, time: float) -> Decision:
+        """No window yet: at the start, or after what broke the last one."""
+        filled = f"{self._window.filled} of {self._model.window_length} samples"
+        if self._broken_by is None:
+            return Decision(time, "warming", None, self.ucl, None, f"warming: {filled}")
+        return self._unknown(time, f"refilling: {filled} since {self._broken_by}")
+
+    def _unknown(self, time: float, reason: str) -> Decision:
+        self.faults[reason.partition(":")[0]] += 1
         return Decision(time, "unknown", None, self.ucl, None, reason)
 
-    def _not_finite(self, sample: Sequence[float] | NDArray[np.floating]) -> str:
-        """Names of the channels with a value that is not usable."""
-        bad = ~usable(np.array(sample, np.float64, ndmin=2).T)
-        return ", ".join(n for n, is_bad in zip(self._channels, bad, strict=True) if is_bad)
+    def _severity(self, score: float) -> str:
+        return next(name for above, name in self._severities if score > above)
+
+
+def quality_rules(
+    channels: Sequence[Channel], *, sample_period_s: float, largest_gap_s: float, rate_tolerance: float
+) -> QualityRules:
+    """What a bundle, or the format of a recording, says of its channels and their times."""
+    return QualityRules(
+        names=tuple(channel.name for channel in channels),
+        low=tuple(-math.inf if channel.low is None else channel.low for channel in channels),
+        high=tuple(math.inf if channel.high is None else channel.high for channel in channels),
+        flat_after=tuple(channel.flat_after or 0 for channel in channels),
+        sample_period_s=sample_period_s,
+        largest_gap_s=largest_gap_s,
+        rate_tolerance=rate_tolerance,
+    )
+
+
+def _within_float32(rules: QualityRules, scaler: Scaler) -> QualityRules:
+    """The same rules, with no more than what can be scaled to float32 taken for plausible."""
+    with np.errstate(over="ignore"):
+        reach = _LARGEST_SCALED * scaler.scale
+    return dataclasses.replace(
+        rules,
+        low=tuple(np.maximum(rules.low, scaler.offset - reach).tolist()),
+        high=tuple(np.minimum(rules.high, scaler.offset + reach).tolist()),
+    )

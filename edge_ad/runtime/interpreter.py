@@ -1,26 +1,32 @@
-"""The TFLite interpreter, whichever of the known packages is installed."""
+"""The TFLite interpreter, whichever of the known packages is installed; and whether one is to be used."""
 
 from __future__ import annotations
 
 import importlib
 import importlib.metadata
+import os
 from collections.abc import Callable
 from functools import cache
 from importlib.util import find_spec
+from itertools import repeat
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge_ad.bundle.manifest import Quantization
-from edge_ad.errors import InterpreterError, MissingDependencyError
+from edge_ad.errors import ConfigurationError, InterpreterError, MissingDependencyError
 from edge_ad.runtime.process import native_stderr_silenced
+from edge_ad.runtime.tensor_memory import has_moved, tensor_memory
 
 _KNOWN = {
     "ai-edge-litert": "ai_edge_litert.interpreter",
     "tflite-runtime": "tflite_runtime.interpreter",
 }
-
+NUMPY = "numpy"
+"""The engine that needs no package; see `edge_ad.runtime.numpy_engine`."""
+ENGINE_VARIABLE = "EDGE_AD_ENGINE"
+"""Environment variable with the engine to use: `auto`, a package's name or `numpy`."""
 
 _only: str | None = None
 
@@ -30,19 +36,38 @@ def installed_interpreters() -> list[str]:
     return [name for name, module in _KNOWN.items() if find_spec(module.split(".")[0]) is not None]
 
 
-def use_interpreter(distribution: str) -> None:
-    """Let this process use that package and no other, before it loads its first model."""
+def use_interpreter(name: str) -> None:
+    """Let this process use that package, or `numpy`, and no other, before it loads its first model."""
     global _only  # noqa: PLW0603  one interpreter per process: the native libraries do not share one
-    _only = distribution
+    _only = name
     _interpreter_class.cache_clear()
+
+
+def wanted_engine() -> str | None:
+    """The engine that this process was told to use; None where it may choose. Raises ConfigurationError."""
+    name = _only or os.environ.get(ENGINE_VARIABLE) or "auto"
+    if name not in ("auto", NUMPY, *_KNOWN):
+        engines = ", ".join(("auto", *_KNOWN))
+        raise ConfigurationError(f"{ENGINE_VARIABLE} is {name!r}, and can be {engines} or {NUMPY}")
+    return None if name == "auto" else name
+
+
+def engine_in_use() -> str:
+    """The engine that runs models here: a package's name or `numpy`. Raises ConfigurationError.
+
+    Without a wish numpy is taken where no package is installed. One that is there and does not work is a
+    fault, which its own error tells of.
+    """
+    return wanted_engine() or next(iter(installed_interpreters()), NUMPY)
 
 
 @cache
 def _interpreter_class() -> tuple[str, Any]:
     """Distribution name and `Interpreter` class of the first package that imports."""
+    wanted = wanted_engine()
     problems = []
     for distribution, module in _KNOWN.items():
-        if _only not in (None, distribution):
+        if wanted not in (None, NUMPY, distribution):
             continue
         try:
             return distribution, importlib.import_module(module).Interpreter
@@ -52,15 +77,18 @@ def _interpreter_class() -> tuple[str, Any]:
         except ImportError as error:  # such as tflite-runtime built for numpy 1 beside numpy 2
             problems.append(f"{distribution}: {error}")
     hint = "install one with: pip install 'edge-ad[device]'"
-    raise MissingDependencyError(
-        f"no TFLite interpreter can be used ({'; '.join(problems)}); {hint}"
-        if problems
-        else f"no TFLite interpreter is installed; {hint}"
-    )
+    if problems:
+        hint += f", or run without: {ENGINE_VARIABLE}={NUMPY}"
+        raise MissingDependencyError(f"no TFLite interpreter can be used ({'; '.join(problems)}); {hint}")
+    missing = "no TFLite interpreter is" if wanted in (None, NUMPY) else f"{wanted} was asked for, and is not"
+    raise MissingDependencyError(f"{missing} installed; {hint}")
 
 
 def interpreter_version() -> str:
-    """Name and version of the interpreter package in use. Raises MissingDependencyError."""
+    """Name and version of what runs models here. Raises MissingDependencyError, ConfigurationError."""
+    if engine_in_use() == NUMPY:
+        why = "" if installed_interpreters() else " (no TFLite interpreter installed)"
+        return f"{NUMPY} {np.__version__}{why}"
     distribution, _ = _interpreter_class()
     return f"{distribution} {importlib.metadata.version(distribution)}"
 
@@ -143,24 +171,58 @@ class ReconstructionModel:
         self._quantize, self._dequantize = _converters(self.input_quantization, self.output_quantization)
         self.shape: tuple[int, int] = (int(input_shape[1]), int(input_shape[2]))
         """`(window_length, n_channels)`"""
-        self._input: int = inputs[0]["index"]
-        self._output: int = outputs[0]["index"]
         self._stateful = stateful
+        self._reset = self._interpreter.reset_all_variables
+        self._invoke = self._interpreter.invoke
+        indices = inputs[0]["index"], outputs[0]["index"]
+        self._input: NDArray[Any]
+        self._output: NDArray[Any]
+        self._input, self._output = (tensor_memory(self._interpreter, index) for index in indices)
+        self.run(np.zeros((1, *self.shape), np.float32))
+        if any(map(has_moved, repeat(self._interpreter), indices, (self._input, self._output))):
+            raise InterpreterError("the interpreter moves its input or output while it runs")
+
+    def run(self, window: NDArray[np.float32]) -> NDArray[np.float32]:
+        """`(1, window_length, n_channels)` scaled window -> its reconstruction of the same shape.
+
+        What comes back is good until the next run. Raises InterpreterError where the model fails while it
+        runs.
+        """
+        if self._stateful:
+            self._reset()
+        self._input[:] = window if self._quantize is None else self._quantize(window)
+        try:
+            self._invoke()
+        except RuntimeError as error:
+            raise InterpreterError(f"the model fails while it runs: {error}") from error
+        output: NDArray[np.float32] = self._output
+        return output if self._dequantize is None else self._dequantize(output)
+
+    def residuals(self, windows: NDArray[np.float32], residuals: NDArray[np.float32]) -> None:
+        """Windows less their reconstructions: fills `(n, 1, window_length, n_channels)`, one after the other.
+
+        Raises InterpreterError where the model fails while it runs.
+        """
+        # `run`, without a call of ours for each window: over many that is what is left to save.
+        reset: Callable[[], object] = self._reset if self._stateful else lambda: None
+        quantize, dequantize = self._quantize, self._dequantize
+        invoke, inputs, outputs = self._invoke, self._input, self._output
+        subtract, everywhere = np.subtract, slice(None)
+        try:
+            for window, residual in zip(windows, residuals, strict=True):
+                reset()
+                inputs[everywhere] = window if quantize is None else quantize(window)
+                invoke()
+                subtract(window, outputs if dequantize is None else dequantize(outputs), residual)
+        except RuntimeError as error:
+            raise InterpreterError(f"the model fails while it runs: {error}") from error
 
     def reconstruct(self, window: NDArray[np.float32]) -> NDArray[np.float32]:
         """`(window_length, n_channels)` scaled window -> its reconstruction of the same shape."""
-        interpreter = self._interpreter
-        if self._stateful:
-            interpreter.reset_all_variables()
-        if self._quantize is not None:
-            window = self._quantize(window)
-        interpreter.set_tensor(self._input, window[np.newaxis])
-        try:
-            interpreter.invoke()
-        except RuntimeError as error:
-            raise InterpreterError(f"the model fails while it runs: {error}") from error
-        output: NDArray[np.float32] = interpreter.get_tensor(self._output)[0]
-        return output if self._dequantize is None else self._dequantize(output)
+        if window.shape != self.shape:
+            raise ValueError(f"a window must have shape {self.shape}, not {window.shape}")
+        reconstruction: NDArray[np.float32] = self.run(window[np.newaxis])[0].copy()
+        return reconstruction
 
     def bare_invoke(self, window: NDArray[np.float32]) -> Callable[[], None]:
         """The interpreter's own `invoke`, with a scaled window already handed in.
@@ -168,7 +230,7 @@ class ReconstructionModel:
         A stateful model has its variables reset each time, as it must: a state that runs on would
         grow without bound and change what is measured.
         """
-        self.reconstruct(window)
+        self._input[:] = window if self._quantize is None else self._quantize(window)
         invoke: Callable[[], None] = self._interpreter.invoke
         if not self._stateful:
             return invoke

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from edge_ad.bundle.archive import sha256
 from edge_ad.bundle.bundle import Bundle
 from edge_ad.bundle.manifest import CsvFormat, Manifest, ScalerEntry, VariantEntry
 from edge_ad.bundle.overlay import OVERLAY_SCHEMA, NewLimit, Overlay
-from edge_ad.detect.limit import LimitRule
+from edge_ad.detect.limit import LimitRule, score_quantiles
 from edge_ad.detect.scaler import fit_min_max, fit_standard
 from edge_ad.detect.window import usable
 from edge_ad.errors import DataError
@@ -69,11 +70,12 @@ def derive_overlay(
     running = dataclasses.replace(bundle, manifest=manifest)
     limits = []
     for variant in manifest.variants:
-        scores = _scores(running, variant.name, samples)
+        scores, faults = _scores(running, variant.name, samples)
         if len(scores) < FEWEST_WINDOWS:
+            why = ", ".join(f"{kind} {n}" for kind, n in faults.most_common())
             raise DataError(
-                f"{samples_file} has {len(scores)} whole windows; a limit needs {FEWEST_WINDOWS} at least, "
-                "better some thousands"
+                f"{samples_file} has {len(scores)} whole windows{f' ({why})' if why else ''}; a limit needs "
+                f"{FEWEST_WINDOWS} at least, better some thousands"
             )
         limits.append(_new_limit(variant, scores, force=force))
     return Overlay(
@@ -100,7 +102,7 @@ def _new_limit(variant: VariantEntry, scores: NDArray[np.float64], *, force: boo
             f"of {LARGEST_CHANGE:g}: are these samples of normal operation, in the units of the "
             "recordings it was trained on? If so: --scaler for a machine with other levels, or --force"
         )
-    return NewLimit(variant.name, limit.ucl, ucl, len(scores))
+    return NewLimit(variant.name, limit.ucl, ucl, len(scores), score_quantiles(scores))
 
 
 def _check_scaler(manifest: Manifest, new: ScalerEntry) -> None:
@@ -118,11 +120,13 @@ def _check_scaler(manifest: Manifest, new: ScalerEntry) -> None:
             )
 
 
-def _scores(bundle: Bundle, variant: str, samples: Sequence[Sample]) -> NDArray[np.float64]:
-    """Scores of the whole windows, as the stream would have them."""
+def _scores(
+    bundle: Bundle, variant: str, samples: Sequence[Sample]
+) -> tuple[NDArray[np.float64], Counter[str]]:
+    """Scores of the whole windows, as the stream would have them, and why the others are not whole."""
     detector = Detector.load(bundle, variant)
-    decisions = (detector.push(sample.time, sample.values, sample.problem) for sample in samples)
-    return np.array([d.score for d in decisions if d is not None and d.score is not None], np.float64)
+    decisions = (detector.push(sample.values, sample.time, sample.problem) for sample in samples)
+    return np.array([d.score for d in decisions if d.score is not None], np.float64), detector.faults
 
 
 def _read(path: Path) -> bytes:

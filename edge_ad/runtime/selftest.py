@@ -1,7 +1,7 @@
 """Golden vectors: does this machine score as the workstation did?
 
-The models run in a process of their own, one for each installed interpreter: a model that kills the
-interpreter must not take the installer along.
+The models run in a process of their own, one for each engine: a model that kills the interpreter must not
+take the installer along.
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ import numpy as np
 from edge_ad.bench.machine import machine_facts
 from edge_ad.bundle.bundle import Bundle
 from edge_ad.bundle.codec import decode, encode
-from edge_ad.errors import BundleGoldenError, BundleModelError, EdgeAdError, MissingDependencyError
+from edge_ad.errors import BundleGoldenError, BundleModelError, EdgeAdError
 from edge_ad.runtime.detector import Detector
-from edge_ad.runtime.interpreter import installed_interpreters, interpreter_version, use_interpreter
+from edge_ad.runtime.engine import available_engines
+from edge_ad.runtime.interpreter import engine_in_use, interpreter_version, use_interpreter
 from edge_ad.runtime.process import signal_name
 
 TIME_LIMIT_S = 120
@@ -109,22 +110,19 @@ def self_test(bundle: Bundle, variant: str) -> SelfTest:
 def replay_on_interpreters(bundle: Bundle, interpreters: list[str] | None = None) -> list[InterpreterTest]:
     """Replay the golden windows of a verified bundle, in a process for each interpreter.
 
-    All that are installed, for None. Raises MissingDependencyError where there is none.
+    For None these are all engines of this machine: the interpreters that are installed and then numpy, which
+    is what boards without any would run the bundle on.
     """
-    names = installed_interpreters() if interpreters is None else interpreters
-    if not names:
-        raise MissingDependencyError(
-            "no TFLite interpreter is installed; install one with: pip install 'edge-ad[device]'"
-        )
-    return [_replay_on(bundle, name) for name in names]
+    return [_replay_on(bundle, name) for name in interpreters or available_engines()]
 
 
 def require_golden_scores(bundle: Bundle) -> list[InterpreterTest]:
-    """As `replay_on_interpreters`, for the interpreter that would run the bundle here.
+    """As `replay_on_interpreters`, for the engine that would run the bundle here.
 
-    Raises BundleModelError where it refuses a model or dies of it, BundleGoldenError where a score differs.
+    Raises BundleModelError where it refuses a model or dies of it, BundleGoldenError where a score differs,
+    ConfigurationError.
     """
-    tests = replay_on_interpreters(bundle, installed_interpreters()[:1])
+    tests = replay_on_interpreters(bundle, [engine_in_use()])
     for test in tests:
         if not test.passed:
             error = BundleModelError if test.problem else BundleGoldenError

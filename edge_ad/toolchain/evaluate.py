@@ -8,9 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_ad.bundle.manifest import ControlLimit
+from edge_ad.detect.limit import score_quantiles
 from edge_ad.detect.rules import leaderboard_flags
 from edge_ad.errors import InterpreterError
-from edge_ad.runtime.detector import Detector, WindowModel
+from edge_ad.runtime.detector import Detector
+from edge_ad.runtime.window_model import WindowModel
 from edge_ad.toolchain.metrics import Confusion, confusion
 from edge_ad.toolchain.preparation import Prepared
 from edge_ad.toolchain.workspace import BuildPlan
@@ -53,13 +55,7 @@ def evaluate_variant(prepared: Prepared, plan: BuildPlan, content: bytes, *, sta
     n_train, n_test = recording.train_rows, len(recording) - recording.train_rows
     with np.errstate(invalid="ignore"):  # NaN > UCL is False, as it should be
         leaderboard = leaderboard_flags(scores[n_train:] > limit.ucl, plan.settings.window_length, n_test)
-    detector = Detector(
-        model,
-        channels=recording.channels,
-        ucl=limit.ucl,
-        k=plan.settings.alarm.k,
-        largest_gap_s=plan.format.largest_gap_s,
-    )
+    detector = Detector(model, prepared.quality, plan.settings.alarm, ucl=limit.ucl)
     streaming, unknown = _stream(detector, prepared, scores)
     return VariantResult(
         model=model,
@@ -78,7 +74,8 @@ def _control_limit(train_scores: NDArray[np.float64], plan: BuildPlan) -> Contro
     ucl = rule.limit(train_scores)
     if not np.isfinite(ucl) or ucl <= 0:
         raise InterpreterError(f"the training windows give a UCL of {ucl}: the model is unusable")
-    return ControlLimit(ucl, rule.percentile, rule.factor, len(train_scores))
+    quantiles = score_quantiles(train_scores)
+    return ControlLimit(ucl, rule.percentile, rule.factor, len(train_scores), quantiles)
 
 
 def _stream(
@@ -91,8 +88,8 @@ def _stream(
     length = prepared.windows.shape[1]
     samples = zip(recording.times.tolist(), recording.samples, strict=True)
     for row, (time, sample) in enumerate(samples):
-        decision = detector.push(time, sample)
-        if decision is None or decision.score is None:
+        decision = detector.push(sample, time)
+        if decision.score is None:
             continue
         alarms[row], unknown[row] = decision.alarm, False
         if decision.score != scores[row - length + 1]:

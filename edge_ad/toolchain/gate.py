@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_ad.detect.window import whole_windows
+from edge_ad.detect.rules import AlarmRule
 from edge_ad.errors import GateFailedError
 from edge_ad.toolchain.architecture import load_weights
 from edge_ad.toolchain.oracle import reconstruct, window_scores
@@ -203,9 +203,6 @@ def _load_subjects(workspace: Workspace, plan: BuildPlan) -> tuple[dict[str, _Su
         recording = workspace.recording(plan, asset)
         prepared = prepare(recording, plan)
         labels = None if recording.labels is None else recording.labels[recording.train_rows :]
-        whole = prepared.finite & whole_windows(
-            recording.times, recording.samples, settings.window_length, plan.format.largest_gap_s
-        )
         for model in settings.models:
             records.training(asset, model)
             path = workspace.asset_file(asset.name, f"{model}.keras.npz")
@@ -213,11 +210,10 @@ def _load_subjects(workspace: Workspace, plan: BuildPlan) -> tuple[dict[str, _Su
             ucl = settings.limit.limit(scores[prepared.train])
             alarms = decide(
                 scores,
-                whole,
-                ucl=ucl,
+                prepared.whole,
+                AlarmRule(ucl, settings.alarm.k, settings.alarm.n, settings.alarm.clear_ratio),
                 window_length=settings.window_length,
                 train_rows=recording.train_rows,
-                k=settings.alarm.k,
             )
             keras[model].decisions.append(AssetDecisions(asset.name, alarms, labels))
             keras[model].scores.append(AssetScores(asset.name, scores, ucl))

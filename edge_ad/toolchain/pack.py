@@ -19,10 +19,10 @@ from edge_ad.bundle.manifest import (
     ScalerEntry,
     VariantEntry,
 )
-from edge_ad.detect.window import sliding_windows, whole_windows
+from edge_ad.detect.window import sliding_windows
 from edge_ad.errors import ConfigurationError
 from edge_ad.files import make_folder, write_atomic
-from edge_ad.runtime.detector import WindowModel
+from edge_ad.runtime.window_model import WindowModel
 from edge_ad.toolchain.gate import GateRecord, gate_key, require_passed
 from edge_ad.toolchain.metrics import Confusion
 from edge_ad.toolchain.preparation import Prepared, prepare
@@ -89,12 +89,13 @@ def _bundle(workspace: Workspace, plan: BuildPlan, asset: AssetSource, gate: Gat
         model_version=settings.model_version,
         build_number=settings.build_number,
         asset=asset.name,
-        channels=plan.format.channels,
+        channels=prepared.channels,
         input=plan.format.input,
         window_length=settings.window_length,
         stride=1,
         sample_period_s=plan.format.sample_period_s,
         largest_gap_s=plan.format.largest_gap_s,
+        rate_tolerance=plan.format.rate_tolerance,
         scaler=ScalerEntry(
             prepared.scaler.kind,
             tuple(prepared.scaler.offset.tolist()),
@@ -176,9 +177,7 @@ def golden_windows(prepared: Prepared, plan: BuildPlan) -> NDArray[np.float32]:
     recording = prepared.recording
     length = plan.settings.window_length
     samples = recording.samples.astype(np.float32)
-    whole = np.flatnonzero(
-        prepared.finite & whole_windows(recording.times, recording.samples, length, plan.format.largest_gap_s)
-    )
+    whole = np.flatnonzero(prepared.whole)
     chosen = whole[np.linspace(0, len(whole) - 1, min(_GOLDEN_WINDOWS, len(whole))).astype(int)]
     return np.ascontiguousarray(sliding_windows(samples, length)[chosen])
 

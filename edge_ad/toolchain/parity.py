@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_ad.bundle.manifest import CheckEntry
-from edge_ad.detect.rules import ConsecutiveRule, leaderboard_flags
+from edge_ad.detect.rules import AlarmRule, leaderboard_flags
 from edge_ad.toolchain.bootstrap import BootstrapSettings, f1_drop_interval
 from edge_ad.toolchain.episodes import detection_delays, matched_episodes
 from edge_ad.toolchain.metrics import confusion
@@ -262,11 +262,10 @@ def judge_scores(subject: str, reference: str, ranked: Iterable[RankedError], ma
 def decide(
     scores: NDArray[np.float64],
     whole: NDArray[np.bool_],
+    rule: AlarmRule,
     *,
-    ucl: float,
     window_length: int,
     train_rows: int,
-    k: int,
 ) -> dict[str, NDArray[np.bool_]]:
     """Both rules' alarms on the test rows from scores alone, for a model that is not a bundle.
 
@@ -274,12 +273,11 @@ def decide(
     """
     n_rows = len(scores) + window_length - 1
     with np.errstate(invalid="ignore"):
-        exceeds = scores > ucl
-    rule = ConsecutiveRule(k)
+        exceeds = scores > rule.ucl
     streaming = np.zeros(n_rows, bool)
     for index in range(len(scores)):
         if whole[index]:
-            streaming[index + window_length - 1] = rule.update(bool(exceeds[index]))
+            streaming[index + window_length - 1] = rule.update(float(scores[index]))
         else:
             rule.reset()
     return {

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_ad.bundle.manifest import MAX_FLAT_AFTER, Channel
+from edge_ad.detect.quality import QualityRules, admitted_windows
 from edge_ad.detect.scaler import Scaler, fit_standard
-from edge_ad.detect.window import CLOCK_ERROR_S, LARGEST_VALUE, sliding_windows, usable, whole_windows
+from edge_ad.detect.window import CLOCK_ERROR_S, LARGEST_VALUE, sliding_windows, usable, usable_windows
 from edge_ad.errors import DataError
+from edge_ad.runtime.detector import quality_rules
 from edge_ad.toolchain.datasets.recording import Recording
 from edge_ad.toolchain.workspace import BuildPlan
 
 _FEWEST_TRAIN_WINDOWS = 20
+_SHORTEST_FLAT_RUN = 60
+"""Fewer equal values in a row never count as stuck, however lively a channel is in the train span."""
 
 
 @dataclass(frozen=True)
@@ -26,8 +32,13 @@ class Prepared:
     """`(n_windows, window_length, n_channels)` scaled; a view."""
     finite: NDArray[np.bool_]
     """`(n_windows,)`: the window holds usable values only, whatever its steps in time."""
+    whole: NDArray[np.bool_]
+    """`(n_windows,)`: a detector that reads the recording from its first row on scores the window."""
     train: NDArray[np.int64]
     """Indices of the whole windows that lie in the train span."""
+    channels: tuple[Channel, ...]
+    """Those of the format, each with the longest flat run that is plausible."""
+    quality: QualityRules
 
 
 def prepare(recording: Recording, plan: BuildPlan) -> Prepared:
@@ -42,8 +53,15 @@ def prepare(recording: Recording, plan: BuildPlan) -> Prepared:
             f"train span of {rows}, so nothing to test on; set a shorter train span"
         )
     times, samples = recording.times, recording.samples
-    whole = whole_windows(times[:rows], samples[:rows], length, plan.format.largest_gap_s)
-    train = np.flatnonzero(whole)
+    channels = _with_flat_runs(recording.channels, samples[:rows])
+    quality = quality_rules(
+        channels,
+        sample_period_s=plan.format.sample_period_s,
+        largest_gap_s=plan.format.largest_gap_s,
+        rate_tolerance=plan.format.rate_tolerance,
+    )
+    whole = admitted_windows(quality, times, samples, length)
+    train = np.flatnonzero(whole[: max(0, rows - length + 1)])
     if len(train) < _FEWEST_TRAIN_WINDOWS:
         raise DataError(
             f"{recording.name}: the train span of {rows} rows has {len(train)} whole windows of {length} "
@@ -55,15 +73,37 @@ def prepare(recording: Recording, plan: BuildPlan) -> Prepared:
             f"{recording.name}: no channel changes in the train span of {rows} rows, so there is nothing to "
             "learn; was the machine or its recorder off?"
         )
-    scaler = fit_standard(in_train[usable(in_train)])
+    plausible = ((in_train >= quality.low) & (in_train <= quality.high)).all(axis=1)
+    scaler = fit_standard(in_train[usable(in_train) & plausible])
     windows = sliding_windows(scaler.transform(samples), length)
-    finite = whole_windows(times, samples, length, np.inf)
+    finite = usable_windows(samples, length)
     if not finite[rows:].any():
         raise DataError(
             f"{recording.name}: none of the windows after the train span of {rows} rows is whole, so nothing "
             f"could be judged{_why_broken(recording, plan, slice(rows, None))}"
         )
-    return Prepared(recording, scaler, windows, finite, train)
+    return Prepared(recording, scaler, windows, finite, whole, train, channels, quality)
+
+
+def _with_flat_runs(channels: tuple[Channel, ...], train: NDArray[np.float64]) -> tuple[Channel, ...]:
+    """The channels, each with its limit of equal values in a row, where the format states none.
+
+    Ten times the longest run of the train span, `(n, n_channels)`; none for one that never changes.
+    """
+    return tuple(
+        channel
+        if channel.flat_after is not None
+        else dataclasses.replace(channel, flat_after=_flat_limit(column))
+        for channel, column in zip(channels, train.T, strict=True)
+    )
+
+
+def _flat_limit(values: NDArray[np.float64]) -> int:
+    changes = np.flatnonzero(np.diff(values) != 0)
+    if not len(changes):
+        return 0
+    longest = int(np.diff(np.concatenate([[-1], changes, [len(values) - 1]])).max())
+    return min(max(_SHORTEST_FLAT_RUN, 10 * longest), MAX_FLAT_AFTER)
 
 
 def _why_broken(recording: Recording, plan: BuildPlan, rows: slice) -> str:
@@ -71,6 +111,12 @@ def _why_broken(recording: Recording, plan: BuildPlan, rows: slice) -> str:
     if bad.any():
         worst = int(bad.sum(axis=0).argmax())
         return f"; {bad.any(axis=1).sum()} rows miss a value, most in {recording.channels[worst].name!r}"
+    rules = quality_rules(recording.channels, sample_period_s=1, largest_gap_s=1, rate_tolerance=0)
+    outside = (recording.samples[rows] < rules.low) | (recording.samples[rows] > rules.high)
+    if outside.any():
+        worst = int(outside.sum(axis=0).argmax())
+        name = recording.channels[worst].name
+        return f"; {outside.any(axis=1).sum()} rows leave the plausible range, most in {name!r}"
     longest = plan.format.largest_gap_s + CLOCK_ERROR_S
     gaps = int((np.diff(recording.times[rows]) > longest).sum())
     return f"; {gaps} steps in time exceed {plan.format.largest_gap_s:g} s" if gaps else ""

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_ad.bundle.manifest import ProofEntry
-from edge_ad.runtime.detector import WindowModel
+from edge_ad.runtime.window_model import WindowModel
 from edge_ad.toolchain.architecture import Architecture, Weights
 from edge_ad.toolchain.convert.stress import synthetic_anomalies
 from edge_ad.toolchain.oracle import reconstruct, window_scores

@@ -10,6 +10,9 @@ from edge_ad.bundle import bundle as bundles
 from edge_ad.bundle.archive import MANIFEST, SIGNATURE, serialize
 from edge_ad.bundle.secret_key import new_key
 from edge_ad.bundle.signing import sign
+from edge_ad.runtime import Detector
+from edge_ad.runtime.sources.csv_lines import CsvLines
+from tests.conftest import DATA
 from tests.forge import edited, members_of, with_member, with_signature
 
 GOLDEN = "golden/windows.npy"
@@ -263,9 +266,9 @@ MANY = b"9" * 5000
 @pytest.mark.parametrize(
     ("change", "error"),
     [
-        (lambda t: t.replace(b'"schema":"1.1"', '"schema":"1.²"'.encode()), errors.BundleManifestError),
+        (lambda t: t.replace(b'"schema":"1.2"', '"schema":"1.²"'.encode()), errors.BundleManifestError),
         (
-            lambda t: t.replace(b'"schema":"1.1"', b'"schema":"1.' + b"9" * 5000 + b'"'),
+            lambda t: t.replace(b'"schema":"1.2"', b'"schema":"1.' + b"9" * 5000 + b'"'),
             errors.BundleManifestError,
         ),
         (
@@ -333,3 +336,21 @@ def npy_claiming(shape):
 def test_golden_files_that_promise_too_much(data, content):
     with pytest.raises(errors.BundleMismatchError):
         bundles.unpack(with_member(data, GOLDEN, content))
+
+
+def test_a_bundle_of_an_older_schema_runs_as_before(toy_csv):
+    """Made by the version before: no flat runs, no quantiles, no severities in its manifest."""
+    older = bundles.read(DATA / "toy-1.1.edgead")
+    assert older.manifest.schema == "1.1"
+    assert older.manifest.unknown_keys == ()
+    assert [severity.name for severity in older.manifest.alarm_rule.severities] == ["warning", "critical"]
+    newer = bundles.read(DATA / "toy.edgead")
+    assert older.model() == newer.model()
+    columns = [channel.name for channel in older.manifest.channels]
+    decided = []
+    for bundle in (older, newer):
+        detector = Detector.load(bundle)
+        with toy_csv.open() as file:
+            samples = CsvLines(file, bundle.manifest.input, columns, name="toy", strict=False)
+            decided.append([detector.push(s.values, s.time, s.problem)[:4] for s in samples])
+    assert decided[0] == decided[1]

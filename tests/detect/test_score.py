@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 
@@ -16,7 +18,20 @@ def test_equals_the_definition(shape):
         expected_shares, expected = naive.score(window, reconstruction)
         np.testing.assert_allclose(shares, expected_shares, rtol=1e-5)
         assert score == pytest.approx(expected, rel=1e-5)
-        assert score == pytest.approx(shares.sum(), rel=1e-12)
+        assert score == math.fsum(shares.tolist())
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (10, 8), (11, 1), (30, 64), (200, 3)])
+def test_many_windows_score_as_one_by_one_to_the_bit(shape):
+    rng = np.random.default_rng(1)
+    windows = rng.normal(size=(50, 1, *shape)).astype(np.float32)
+    reconstructions = rng.normal(size=(50, 1, *shape)).astype(np.float32)
+    scorer = WindowScorer(*shape)
+    shares = np.empty((50, shape[1]), np.float32)
+    scores = scorer.score_each(windows - reconstructions, shares)
+    expected = [scorer.score(*pair) for pair in zip(windows, reconstructions, strict=True)]
+    assert scores == [score for _, score in expected]
+    np.testing.assert_array_equal(shares, [shares for shares, _ in expected])
 
 
 def test_mean_is_the_windows_mean_absolute_error():

@@ -75,7 +75,7 @@ def test_without_an_interpreter_the_way_to_get_one_is_told(monkeypatch):
 def test_a_model_of_another_kind_is_refused(toy_bundle_path):
     from edge_ad.detect.scaler import Scaler
     from edge_ad.errors import BundleMismatchError
-    from edge_ad.runtime.detector import WindowModel
+    from edge_ad.runtime.window_model import WindowModel
 
     toy = bundles.read(toy_bundle_path)
     scaler = Scaler("standard", np.zeros(3), np.ones(3))

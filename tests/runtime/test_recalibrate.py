@@ -147,13 +147,18 @@ def test_too_few_samples(data, normal_csv, tmp_path):
 def test_samples_that_are_not_normal(data, toy_csv, normal_csv, tmp_path):
     lines = normal_csv.read_text().splitlines()
     separator = manifest_of(data)["input"]["separator"]
-    far = [lines[0]] + [
-        separator.join([x.split(separator)[0], *(["9999"] * (x.count(separator)))]) for x in lines[1:]
-    ]
+    flow = lines[0].split(separator).index("Volume Flow RateRMS")
+
+    def with_flow(number, line, value):
+        cells = line.split(separator)
+        return separator.join([*cells[:flow], str(value + number % 7), *cells[flow + 1 :]])
+
     path = tmp_path / "far.csv"
-    path.write_text("\n".join(far) + "\n")
-    with pytest.raises(errors.DataError, match="more than a factor of 3"):
-        derive(data, path, force=False)
+    for value, words in ((20.0, "more than a factor of 3"), (999.0, r"0 whole windows \(out-of-range 640")):
+        far = [lines[0], *(with_flow(i, line, value) for i, line in enumerate(lines[1:]))]
+        path.write_text("\n".join(far) + "\n")
+        with pytest.raises(errors.DataError, match=words):
+            derive(data, path, force=False)
     broken = [line if i % 3 else "garbage" for i, line in enumerate(lines[1:])]
     path.write_text("\n".join([lines[0], *broken]) + "\n")
     with pytest.raises(errors.DataError, match="cannot be used"):

@@ -3,6 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+from edge_ad.detect.rules import AlarmRule
 from edge_ad.toolchain.bootstrap import BootstrapSettings
 from edge_ad.toolchain.parity import (
     AssetDecisions,
@@ -273,7 +274,7 @@ def test_decisions_from_scores_alone():
     values = rng.random(60)
     values[[20, 21]] = np.nan
     whole = np.isfinite(values) & (rng.random(60) > 0.1)
-    found = decide(values, whole, ucl=0.4, window_length=4, train_rows=15, k=2)
+    found = decide(values, whole, AlarmRule(0.4, 2), window_length=4, train_rows=15)
     exceeds = [bool(v > 0.4) for v in values]
     streaming = [None] * 3 + [e if w else None for e, w in zip(exceeds, whole, strict=True)]
     assert found["streaming"].tolist() == naive.streaming_flags(streaming, 2)[15:]

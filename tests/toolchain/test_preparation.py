@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 from sklearn.preprocessing import StandardScaler
@@ -94,3 +96,39 @@ def test_too_few_whole_windows(change, words):
     change(ours)
     with pytest.raises(DataError, match=f"0 whole windows.*{words}"):
         prepare(ours, PLAN)
+
+
+def with_channel(ours, **fields):
+    """The recording, with more said of its first channel."""
+    return dataclasses.replace(ours, channels=(Channel("a", **fields), Channel("b")))
+
+
+def test_the_longest_flat_run_is_ten_times_that_of_the_train_span():
+    ours = recording()
+    ours.samples[10:18, 0] = 7.0
+    ours.samples[:, 1] = 3.0
+    a, b = prepare(ours, PLAN).channels
+    assert (a.flat_after, b.flat_after) == (80, 0)  # a channel that never changes there may stay as it is
+    assert prepare(recording(), PLAN).channels[0].flat_after == 60
+    assert prepare(with_channel(ours, flat_after=5), PLAN).channels[0].flat_after == 5
+    assert prepare(with_channel(ours, flat_after=0), PLAN).channels[0].flat_after == 0
+
+
+def test_samples_that_are_not_plausible_do_not_train():
+    ours = recording()
+    ours.samples[30, 0] = 1e6
+    prepared = prepare(with_channel(ours, high=100.0), PLAN)
+    assert prepared.scaler.scale[0] < 10
+    assert not set(prepared.train) & set(range(21, 31))
+    assert prepare(ours, PLAN).scaler.scale[0] > 1e4
+    ours.samples[::5, 0] = 1e6
+    with pytest.raises(DataError, match="12 rows leave the plausible range, most in 'a'"):
+        prepare(with_channel(ours, high=100.0), PLAN)
+
+
+def test_a_stuck_channel_does_not_train():
+    ours = recording()
+    ours.samples[20:40, 0] = 5.0
+    prepared = prepare(with_channel(ours, flat_after=10), PLAN)
+    # Stuck from the tenth equal value on: only then is it known.
+    assert prepared.train.tolist() == [*range(20), *range(40, 51)]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from edge_ad.detect.scaler import Scaler
-from edge_ad.runtime.detector import WindowModel
+from edge_ad.runtime.window_model import WindowModel
 from edge_ad.toolchain.convert.converter import convert
 from edge_ad.toolchain.proof import prove, rank_near_limit
 from tests import naive

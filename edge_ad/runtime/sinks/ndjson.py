@@ -12,9 +12,10 @@ from edge_ad.detect.decision import Decision
 class NdjsonSink:
     """Writes one line per decision.
 
-    Keys: `time`, `state`, `score`, `ucl`, `alarm`, `contributions` (by channel name; null where the
-    state is `unknown`), and then `reason`. The score keeps all its digits; contributions have the 7 of
-    the float32 numbers they are.
+    Keys: `time`, `state`, `score`, `ucl`, `alarm`, `contributions` (by channel name), then `severity` of an
+    alarm, and `resampled` where the window was interpolated. Where the state is `unknown` or `warming`,
+    score and contributions are null and `reason` says why. The score keeps all its digits; contributions
+    have the 7 of the float32 numbers they are.
     """
 
     def __init__(self, stream: TextIO, channel_names: Sequence[str], *, flush_each: bool) -> None:
@@ -26,12 +27,12 @@ class NdjsonSink:
         names = (self._quote(name).replace("%", "%%") for name in channel_names)
         shares = ",".join(f"{name}:%.7g" for name in names)
         self._scored = (
-            '{"time":%s,"state":"%s","score":%r,"ucl":%r,"alarm":%s,"contributions":{' + shares + "}}\n"
+            '{"time":%s,"state":"%s","score":%r,"ucl":%r,"alarm":%s,"contributions":{' + shares + "}"
         )
 
     def write(self, decision: Decision, stamp: str) -> None:
         """Write a decision; `stamp` is the sample's time as it was written in the input."""
-        _, state, score, ucl, shares, reason = decision
+        _, state, score, ucl, shares, reason, severity, resampled, _ = decision
         if shares is None:
             record = {"time": stamp, "state": state, "score": None, "ucl": ucl, "alarm": False}
             record |= {"contributions": None, "reason": reason}
@@ -39,6 +40,9 @@ class NdjsonSink:
         else:
             alarm = "true" if state == "alarm" else "false"
             line = self._scored % (self._quote(stamp), state, score, ucl, alarm, *shares.tolist())
+            if severity is not None:
+                line += f',"severity":{self._quote(severity)}'
+            line += ',"resampled":true}\n' if resampled else "}\n"
         self._stream.write(line)
         if self._flush_each:
             self._stream.flush()

@@ -78,8 +78,8 @@ class Service:
 
         def watch(decision: Decision, stamp: str) -> None:
             emit(decision, stamp)
-            self._has_decided = self._has_decided or decision.state != "unknown"
-            if self._on_trial and decision.state != "unknown" and monotonic() >= self._over_at:
+            self._has_decided = self._has_decided or decision.score is not None
+            if self._on_trial and decision.score is not None and monotonic() >= self._over_at:
                 self._tell(lambda: self._store.confirm(self._asset, self._bundle_id))
 
         return watch

@@ -42,6 +42,8 @@ class RecordingFormat:
     """Nominal time between samples."""
     largest_gap_s: float = 5.5
     """A longer step in time ends the window; about 5 periods."""
+    rate_tolerance: float = 0.5
+    """By how much the mean step in time may differ from the nominal one, as a factor less one; 0: by any."""
     marks: tuple[str, ...] = ()
     """Further columns by which a file of this format is known; they are not read."""
 
@@ -55,6 +57,8 @@ class RecordingFormat:
             raise ValueError("the time and label columns cannot be channels")
         if not 0 < self.sample_period_s <= self.largest_gap_s:
             raise ValueError("largest_gap_s must not be below sample_period_s")
+        if not self.rate_tolerance >= 0:
+            raise ValueError("rate_tolerance must not be negative")
 
     def recognizes(self, columns: Sequence[str]) -> bool:
         """Whether a file with these columns is of this format."""
@@ -111,6 +115,8 @@ def format_toml(recording_format: RecordingFormat) -> str:
         f"sample_period_s = {recording_format.sample_period_s!r}",
         f"largest_gap_s = {recording_format.largest_gap_s!r}  # a longer step in time ends the window",
     ]
+    if recording_format.rate_tolerance != RecordingFormat.rate_tolerance:
+        lines.append(f"rate_tolerance = {recording_format.rate_tolerance!r}")
     if recording_format.label_column is not None:
         lines.append(f"label_column = {_quoted(recording_format.label_column)}  # 1 where a row is anomalous")
     else:
@@ -130,6 +136,8 @@ def format_toml(recording_format: RecordingFormat) -> str:
             lines.append(f"low = {channel.low!r}")
         if channel.high is not None:
             lines.append(f"high = {channel.high!r}")
+        if channel.flat_after is not None:
+            lines.append(f"flat_after = {channel.flat_after}")
     return "\n".join(lines) + "\n"
 
 

@@ -76,8 +76,8 @@ def _head(manifest: Manifest) -> list[str]:
         "",
         f"Autoencoders that learned the normal operation of {_inline(manifest.asset)} from the first "
         f"{manifest.provenance.train_rows} rows of one recording. They score how badly the last "
-        f"{manifest.window_length} samples fit what they learned; {manifest.alarm_rule.k} scores in a row "
-        "above the upper control limit (UCL) are an alarm.",
+        f"{manifest.window_length} samples fit what they learned. An alarm is {manifest.alarm_rule.text()} "
+        "(upper control limit).",
         "",
         f"Model version {_inline(manifest.model_version)}, build {manifest.build_number}. {checked}",
     ]
@@ -99,7 +99,7 @@ def _use(manifest: Manifest, said: CardSettings) -> list[str]:
         f"{manifest.sample_period_s:g} s.",
         f"- The state is `unknown`, and there is no alarm, until {manifest.window_length} samples are "
         f"together: at the start, after a gap of more than {manifest.largest_gap_s:g} s, and after a value "
-        "that is missing or not finite.",
+        "that is missing, not plausible, or has not changed for too long.",
     ]
 
 

@@ -169,7 +169,7 @@ def caveats(plan: BuildPlan, counts: Confusion, unknown_share: float, n_unlabell
     notes += [
         f"The leaderboard rule looks ahead by {plan.settings.window_length - 2} samples, as the published "
         "figures do; a device decides by the streaming rule "
-        f"({plan.settings.alarm.k} consecutive exceedances).",
+        f"({plan.settings.alarm.text()}).",
         f"{unknown_share:.1%} of the test rows are 'unknown' in the stream (no whole window); they count "
         "as no alarm.",
         "Scores are per row and never point-adjusted.",

@@ -1,0 +1,84 @@
+"""Log-linear histograms of durations: every percentile within 1 %, in constant memory."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+_SUB_BUCKETS = 64
+"""Per power of two: the middle of a bucket is within 0.8 % of whatever is in it."""
+_EXPONENTS = 50
+"""Up to 2**50 ns, 13 days; what is longer counts as that long, but for the exact maximum."""
+_N_BUCKETS = _EXPONENTS * _SUB_BUCKETS
+
+
+class DurationHistograms:
+    """Histograms of several durations side by side, laid out as HdrHistogram has them.
+
+    Counts, sums and maxima are exact; percentiles are those of the middle of a bucket.
+    """
+
+    def __init__(self, n_rows: int) -> None:
+        self._counts = np.zeros((n_rows, _N_BUCKETS), np.int64)
+        self._offsets = np.arange(n_rows)[:, None] * _N_BUCKETS
+        self._sums = np.zeros(n_rows, np.int64)
+        self._largest = np.zeros(n_rows, np.int64)
+        self.count = 0
+        """Durations counted in each histogram."""
+
+    def add(self, durations_ns: NDArray[np.int64]) -> None:
+        """Count `(n_rows, n)` durations in nanoseconds; a negative one counts as 0."""
+        if not durations_ns.shape[1]:
+            return
+        durations_ns = np.maximum(durations_ns, 0)
+        buckets = _bucket_of(durations_ns) + self._offsets
+        self._counts += np.bincount(buckets.ravel(), minlength=self._counts.size).reshape(self._counts.shape)
+        self._sums += durations_ns.sum(axis=1)
+        np.maximum(self._largest, durations_ns.max(axis=1), out=self._largest)
+        self.count += durations_ns.shape[1]
+
+    def merge(self, other: DurationHistograms) -> None:
+        """Count what the other one has counted."""
+        self._counts += other._counts
+        self._sums += other._sums
+        np.maximum(self._largest, other._largest, out=self._largest)
+        self.count += other.count
+
+    def reset(self) -> None:
+        """Start anew, empty."""
+        self._counts[:] = 0
+        self._sums[:] = 0
+        self._largest[:] = 0
+        self.count = 0
+
+    def percentiles_ns(self, row: int, percents: tuple[float, ...]) -> list[float]:
+        """The smallest durations that so many percent of all do not exceed; zeros where there are none."""
+        if not self.count:
+            return [0.0] * len(percents)
+        up_to = np.cumsum(self._counts[row])
+        ranks = [max(1, math.ceil(self.count * percent / 100)) for percent in percents]
+        largest = self.largest_ns(row)
+        return [min(_middle_of(bucket), largest) for bucket in np.searchsorted(up_to, ranks).tolist()]
+
+    def mean_ns(self, row: int) -> float:
+        """Exact mean; 0 where there are no durations."""
+        return int(self._sums[row]) / max(1, self.count)
+
+    def largest_ns(self, row: int) -> int:
+        """Exact maximum; 0 where there are no durations."""
+        return int(self._largest[row])
+
+
+def _bucket_of(durations_ns: NDArray[np.int64]) -> NDArray[np.int64]:
+    mantissa, exponent = np.frexp(durations_ns)
+    # mantissa is in 0.5…1, or 0 for a duration of 0, which lands in the first bucket
+    within = np.maximum((mantissa - 0.5) * (2 * _SUB_BUCKETS), 0).astype(np.int64)
+    buckets: NDArray[np.int64] = np.minimum(exponent * _SUB_BUCKETS + within, _N_BUCKETS - 1)
+    return buckets
+
+
+def _middle_of(bucket: int) -> float:
+    exponent, within = divmod(bucket, _SUB_BUCKETS)
+    return math.ldexp(0.5 + (within + 0.5) / (2 * _SUB_BUCKETS), exponent)

@@ -1,0 +1,72 @@
+"""A detector in service: with alarm episodes, health, and what normal operation looked like."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from edge_ad.bundle.bundle import Bundle
+from edge_ad.detect.decision import Decision
+from edge_ad.detect.episodes import EpisodeChange, EpisodeTracker
+from edge_ad.runtime.arrivals import ArrivalRecorder
+from edge_ad.runtime.detector import Detector
+from edge_ad.runtime.health import Health
+from edge_ad.runtime.normal_recorder import NormalRecorder
+from edge_ad.runtime.sources.csv_lines import Sample
+
+
+class Monitor:
+    """Takes samples one by one and tells of everything that follows from the decisions on them."""
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        detector: Detector,
+        variant: str | None = None,
+        *,
+        tell: Callable[[EpisodeChange], None] | None = None,
+        recorder: NormalRecorder | None = None,
+    ) -> None:
+        """`detector` runs `variant` of `bundle`; `tell` hears of episodes that begin, worsen and end."""
+        manifest = bundle.manifest
+        rule = manifest.alarm_rule
+        self.detector = detector
+        self.health = Health.of(manifest, variant, detector.latency.journal)
+        self.episodes = EpisodeTracker(
+            [channel.name for channel in manifest.channels],
+            [severity.name for severity in rule.severities],
+            rule.hold_off_s,
+        )
+        self.arrivals = ArrivalRecorder(manifest.sample_period_s)
+        self._tell = tell
+        self._recorder = recorder
+        self._newest = 0.0
+
+    def take(self, sample: Sample, arrived: float | None = None) -> Decision:
+        """Decide on the next sample. `arrived`, of a live stream, is when it did, in monotonic seconds."""
+        time, values, stamp, _, problem = sample
+        decision = self.detector.push(values, time, problem, arrived)
+        if arrived is not None:
+            self.arrivals.add(arrived)
+        if decision.state != "normal":
+            self.health.note(decision)
+        change = self.episodes.update(decision)
+        if change is not None:
+            self.health.note_change(change)
+            self._hand_on(change)
+        if self._recorder is not None:
+            self._recorder.add(decision, values, stamp)
+        self._newest = time
+        return decision
+
+    def close(self) -> None:
+        """The stream has ended: an episode that is open ends with it, and what is held is written down."""
+        change = self.episodes.close(self._newest)
+        if change is not None:
+            self._hand_on(change)
+        if self._recorder is not None:
+            self._recorder.close()
+        self.detector.close()
+
+    def _hand_on(self, change: EpisodeChange) -> None:
+        if self._tell is not None:
+            self._tell(change)

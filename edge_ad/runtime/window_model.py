@@ -1,0 +1,49 @@
+"""A network with the scaler and the score it was built with: window in, contributions and score out."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_ad.detect.scaler import Scaler
+from edge_ad.detect.score import ScoreKind, WindowScorer
+from edge_ad.errors import BundleMismatchError
+from edge_ad.runtime.engine import open_model
+
+
+class WindowModel:
+    """Scores windows, each on its own."""
+
+    def __init__(
+        self, content: bytes, scaler: Scaler, score: ScoreKind, *, stateful: bool, num_threads: int = 1
+    ) -> None:
+        """`content` is a `.tflite` file.
+
+        Raises InterpreterError, BundleMismatchError where model and scaler differ in channels.
+        """
+        self.scaler = scaler
+        self.model = open_model(content, stateful=stateful, num_threads=num_threads)
+        self.window_length, self.n_channels = self.model.shape
+        if len(scaler.scale) != self.n_channels:
+            raise BundleMismatchError(
+                f"the model has {self.n_channels} channels, the scaler {len(scaler.scale)}"
+            )
+        self.scorer = WindowScorer(*self.model.shape, score)
+
+    def scores(self, windows: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Scores `(n,)` of `(n, window_length, n_channels)` windows in engineering units."""
+        return self.scores_scaled(self.scaler.transform(windows))
+
+    def scores_scaled(self, windows: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Scores `(n,)` of `(n, window_length, n_channels)` scaled windows."""
+        return np.array([self.score(window)[1] for window in windows[:, np.newaxis]], np.float64)
+
+    def score_each(self, windows: NDArray[np.float32], contributions: NDArray[np.float32]) -> list[float]:
+        """Scores of `(n, 1, window_length, n_channels)` scaled windows; fills their contributions."""
+        errors = np.empty(windows.shape, np.float32)
+        self.model.residuals(windows, errors)
+        return self.scorer.score_each(errors, contributions)
+
+    def score(self, window: NDArray[np.float32]) -> tuple[NDArray[np.float32], float]:
+        """Contributions `(n_channels,)` and score of one `(1, window_length, n_channels)` scaled window."""
+        return self.scorer.score(window, self.model.run(window))
