@@ -130,3 +130,13 @@ def test_any_text_is_read_or_refused(body):
         read(HEADER + body)
     for sample in read(HEADER + body, strict=False):
         assert sample.problem is not None or len(sample.values) == 2
+
+
+@pytest.mark.parametrize(
+    "line", ["x" * 10**6, "1" * 10**6 + ",1,2", "2026-01-01 00:00:00," + "y" * 10**6 + ",2"]
+)
+def test_no_more_of_a_garbled_cell_is_passed_on_than_a_person_can_read(line):
+    (sample,) = CsvLines(["time,a,b\n", line + "\n"], CsvFormat(), ["a", "b"], name="x", strict=False)
+    assert sample.problem
+    assert len(sample.problem) < 200
+    assert len(sample.stamp) <= 101

@@ -13,6 +13,9 @@ from typing import NamedTuple
 from edge_ad.bundle.manifest import CsvFormat
 from edge_ad.errors import DataError
 
+_LONGEST_SHOWN = 100
+"""Characters of a cell that is no number or time stamp."""
+
 
 class Sample(NamedTuple):
     """One reading of all wanted columns."""
@@ -113,11 +116,11 @@ class CsvLines:
             cut = "" if whole or len(cells) > len(self.header) else "; the file seems cut off here"
             problem = f"{len(cells)} cells where the header has {len(self.header)}{cut}"
             stamp = cells[self._time_at] if len(cells) > self._time_at else ""
-            return Sample(self._time_or_nan(stamp), (), stamp, number, problem)
+            return Sample(self._time_or_nan(stamp), (), _short(stamp), number, problem)
         stamp = cells[self._time_at]
         time = self._time_or_nan(stamp)
         if math.isnan(time):
-            return Sample(time, (), stamp, number, f"{stamp!r} is not a time stamp")
+            return Sample(time, (), _short(stamp), number, f"{_short(stamp)!r} is not a time stamp")
         values = []
         for column, position in zip(self._columns, self._values_at, strict=True):
             cell = cells[position].strip()
@@ -129,7 +132,7 @@ class CsvLines:
                 values.append(float(cell) if cell else math.nan)
             except ValueError:
                 hint = "; is the decimal sign a comma?" if cell.count(",") == 1 else ""
-                problem = f"{cell!r} in column {column!r} is not a number{hint}"
+                problem = f"{_short(cell)!r} in column {column!r} is not a number{hint}"
                 return Sample(time, (), stamp, number, problem)
         return Sample(time, values, stamp, number)
 
@@ -197,3 +200,8 @@ def _time_parser(layout: CsvFormat) -> Callable[[str], float]:
         return (moment - (_EPOCH_UTC if moment.tzinfo else _EPOCH)).total_seconds()
 
     return seconds
+
+
+def _short(cell: str) -> str:
+    """As much of a garbled cell as a person wants to see."""
+    return cell if len(cell) <= _LONGEST_SHOWN else f"{cell[:_LONGEST_SHOWN]}…"
