@@ -14,7 +14,7 @@ from edge_ad.bundle.manifest import CsvFormat
 from edge_ad.errors import DataError
 
 _LONGEST_SHOWN = 100
-"""Characters of a cell that is no number or time stamp."""
+"""Characters of a cell that is no number or time stamp; no time stamp is longer."""
 
 
 class Sample(NamedTuple):
@@ -96,6 +96,8 @@ class CsvLines:
                 if len(cells) != n_cells or "_" in text:
                     raise ValueError
                 stamp = cells[time_at]
+                if len(stamp) > _LONGEST_SHOWN:
+                    raise ValueError
                 time = parse_time(stamp)
                 if decimal_comma:
                     cells = [cell.replace(",", ".") for cell in cells]
@@ -138,7 +140,8 @@ class CsvLines:
 
     def _time_or_nan(self, stamp: str) -> float:
         try:
-            return self._parse_time(stamp.strip())
+            # Python takes a date with a million digits of a second for one.
+            return math.nan if len(stamp) > _LONGEST_SHOWN else self._parse_time(stamp.strip())
         except ValueError:
             return math.nan
 
