@@ -237,10 +237,9 @@ def _text(result: RunSummary) -> str:
         f"{result.cold_start_s or 0:.2f} s, {result.missed_deadlines} decisions later than a sample period",
     ]
     drift = result.health.drift
-    if drift is not None and drift.psi is not None:
-        lines.append(
-            f"scores against those of training: PSI {drift.psi:.2f}, KS {drift.ks:.2f} ({drift.level})"
-        )
+    if drift is not None and drift.psi is not None and drift.psi_noise is not None:
+        figures = f"PSI {drift.psi:.2f} ({drift.psi_noise:.2f} says nothing yet), KS {drift.ks:.2f}"
+        lines.append(f"scores against those of training: {drift.level}, {figures}")
     if result.latency_us:
         lines.append("latency us      p50      p95      p99    p99.9      max   jitter")
         for stage, f in result.latency_us.items():

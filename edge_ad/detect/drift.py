@@ -33,8 +33,8 @@ class DriftFigures:
     n_windows: int
     """How many scores were compared."""
     level: DriftLevel
-    """By `psi`: `moderate` and `major` are above both the customary limit and `psi_noise`; `unclear` with too
-    few windows, or where `psi` is None."""
+    """By `psi` and the customary limits; `unclear` where it is above the first of them and not above
+    `psi_noise`, with too few windows, or where `psi` is None."""
     psi: float | None
     """Population stability index. None without scores, and where nearly all training scores are equal."""
     psi_noise: float | None
@@ -129,6 +129,8 @@ class DriftMonitor:
     def _level(self, n: int, psi: float | None, noise: float | None) -> DriftLevel:
         if psi is None or noise is None or n < self.fewest_windows:
             return "unclear"
-        if psi <= max(MODERATE_PSI, noise):
+        if psi <= MODERATE_PSI:
             return "stable"
-        return "major" if psi > max(MAJOR_PSI, noise) else "moderate"
+        if psi <= noise:
+            return "unclear"
+        return "major" if psi > MAJOR_PSI else "moderate"

@@ -107,7 +107,7 @@ def test_after_little_training_a_large_psi_may_be_noise(rng):
     small = figures(np.quantile(training, STEPS), scores, n_train=391, window_length=10)
     assert small.psi > 0.1
     assert small.psi_noise > small.psi
-    assert small.level == "stable"
+    assert small.level == "unclear"
 
 
 def test_training_scores_that_are_all_equal():
