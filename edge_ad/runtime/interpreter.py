@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import importlib.metadata
 import os
 from collections.abc import Callable
 from functools import cache
@@ -89,8 +88,10 @@ def interpreter_version() -> str:
     if engine_in_use() == NUMPY:
         why = "" if installed_interpreters() else " (no TFLite interpreter installed)"
         return f"{NUMPY} {np.__version__}{why}"
+    from importlib.metadata import version  # more than a megabyte, and most runs never ask
+
     distribution, _ = _interpreter_class()
-    return f"{distribution} {importlib.metadata.version(distribution)}"
+    return f"{distribution} {version(distribution)}"
 
 
 _Convert = Callable[[NDArray[Any]], NDArray[Any]] | None
