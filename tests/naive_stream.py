@@ -14,10 +14,10 @@ class NaiveGate:
     def __init__(self, rules, rate_block):
         self.rules = rules
         self.rate_block = rate_block
-        self.rows = []  # (time, values, fault), in order of time, since the time last went on elsewhere
+        self.rows = []  # (time, values, fault), but for those that are left out
         self.window = []  # the values that the window could be made of
         self.jump = None
-        self.block_start = 0
+        self.steps = []  # since the rate was last looked at
         self.off_rate = False
 
     def push(self, values, time, problem=None):
@@ -38,6 +38,7 @@ class NaiveGate:
                     return "late"
                 self.jump = (time, values, fault)
                 return "gap" if step > 0 else "clock-back"
+            self.steps.append(step)
         self.jump = None
         self.rows.append((time, values, fault))
         if fault is None:
@@ -46,11 +47,12 @@ class NaiveGate:
         return fault
 
     def begin_elsewhere(self, values, time, fault):
-        """The time goes on from the sample before; what was before that counts no longer."""
-        first = self.jump
-        self.rows = [first, (time, values, fault)]
-        self.jump, self.block_start, self.off_rate = None, 0, False
-        self.window = [row[1] for row in self.rows if row[2] is None] if fault is None else []
+        """The time goes on from the sample before; the window holds the two at most."""
+        both = [self.jump, (time, values, fault)]
+        self.rows += both
+        self.steps.append(time - self.jump[0])
+        self.jump = None
+        self.window = [row[1] for row in both if row[2] is None] if fault is None else []
         return fault
 
     def fault_of(self, values):
@@ -63,13 +65,11 @@ class NaiveGate:
         return None if inside else "out-of-range"
 
     def fault_of_many(self):
-        newest = len(self.rows) - 1
-        if newest - self.block_start >= self.rate_block:
-            elapsed = self.rows[newest][0] - self.rows[self.block_start][0]
-            ratio = elapsed / (newest - self.block_start) / self.rules.sample_period_s
+        if len(self.steps) >= self.rate_block:
+            ratio = sum(self.steps) / len(self.steps) / self.rules.sample_period_s
             tolerated = 1 + self.rules.rate_tolerance
             self.off_rate = self.rules.rate_tolerance > 0 and not 1 / tolerated <= ratio <= tolerated
-            self.block_start = newest
+            self.steps = []
         for channel, flat_after in enumerate(self.rules.flat_after):
             if flat_after and len(self.rows) >= flat_after:
                 last = [

@@ -1,8 +1,9 @@
 """Many samples through one detector: does its memory grow, does its latency drift?
 
 Samples are those of a recording with noise of their own, in blocks through `replay`; of every block the last
-ones go through `push`, timed. Exit code 1 where the resident memory grew by more than 1 MB, or where
-the p99 of the last quarter is more than a tenth above that of the first. Writes JSON with raw values.
+ones go one by one, timed, through all that `edge-ad run` does but reading and writing. Ends with exit code 1
+where the resident memory grew by more than 1 MB, or where the p99 of the last quarter is more than a tenth
+above that of the first. Writes JSON with raw values.
 
 Usage: soak.py BUNDLE RECORDING OUTPUT [SAMPLES]
 """
@@ -21,8 +22,9 @@ from edge_ad.bench.machine import machine_facts
 from edge_ad.bundle import bundle as bundles
 from edge_ad.bundle.codec import encode
 from edge_ad.runtime.detector import Detector
-from edge_ad.runtime.health import Health
+from edge_ad.runtime.monitor import Monitor
 from edge_ad.runtime.process import resident_bytes
+from edge_ad.runtime.sources.csv_lines import Sample
 
 _BLOCK = 10_000
 _PUSHED = 500
@@ -40,7 +42,7 @@ def main() -> int:
     bundle = bundles.read(path)
     rows = readings(bundle, recording)
     detector = Detector.load(bundle)
-    health = Health.of(bundle.manifest, None, detector.latency.journal)
+    monitor = Monitor(bundle, detector)
     rng, period = np.random.default_rng(0), bundle.manifest.sample_period_s
     noise = 1e-3 * np.array(bundle.manifest.scaler.scale)
     resident, pushes, started = [], [], monotonic()
@@ -52,11 +54,9 @@ def main() -> int:
         timed = []
         for sample, time in zip(samples[-_PUSHED:].tolist(), times[-_PUSHED:].tolist(), strict=True):
             start = perf_counter_ns()
-            decision = detector.push(sample, time)
+            monitor.take(Sample(time, sample, "", 0))
             timed.append(perf_counter_ns() - start)
-            if decision.state != "normal":
-                health.note(decision)
-        pushes.append(timed)
+        pushes.append(np.array(timed, np.int32))  # lists of numbers would be what grows here
         resident.append(resident_bytes())
         if block % 50 == 49:
             rate = (block + 1) * _BLOCK / (monotonic() - started)
@@ -80,8 +80,8 @@ def main() -> int:
         "machine": encode(machine_facts()),
         "samples": n_blocks * _BLOCK,
         "resident_bytes": resident,
-        "push_ns": pushes,
-        "health": encode(health.summary()),
+        "push_ns": [part.tolist() for part in pushes],
+        "health": encode(monitor.health.summary()),
         "faults": detector.faults,
     }
     output.write_text(json.dumps(record))

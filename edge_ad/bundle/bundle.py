@@ -49,6 +49,8 @@ MAX_VARIANTS = 32
 MAX_TOLERANCE = 0.25
 """A golden score that may be further off would show nothing."""
 
+_SHORTEST_PERIOD_S, _LONGEST_GAP_S = 1e-6, 1e9
+_LARGEST_RATE_TOLERANCE = 1e6
 _NPY_HEADER_BYTES = 128
 _ANYONE = TrustPolicy()
 
@@ -175,6 +177,15 @@ def _check_consistency(manifest: Manifest, members: Mapping[str, bytes]) -> None
         0 < manifest.sample_period_s <= manifest.largest_gap_s,
         "largest_gap_s must not be below the sample period",
     )
+    check(
+        manifest.sample_period_s >= _SHORTEST_PERIOD_S and manifest.largest_gap_s <= _LONGEST_GAP_S,
+        f"the sample period must be at least {_SHORTEST_PERIOD_S:g} s, and largest_gap_s at most "
+        f"{_LONGEST_GAP_S:g} s",
+    )
+    check(
+        0 <= manifest.rate_tolerance <= _LARGEST_RATE_TOLERANCE,
+        f"rate_tolerance must lie between 0 and {_LARGEST_RATE_TOLERANCE:g}",
+    )
     check(manifest.golden_file in members, f"{manifest.golden_file} is missing")
     windows = _read_windows(members[manifest.golden_file], manifest)
     check(manifest.unchecked != manifest.parity_passed, "unchecked and parity_passed contradict each other")
@@ -186,6 +197,8 @@ def _check_consistency(manifest: Manifest, members: Mapping[str, bytes]) -> None
     for variant in manifest.variants:
         check(variant.file in members, f"{variant.name}: {variant.file} is missing")
         check(variant.model in models, f"{variant.name}: no model called {variant.model!r}")
+        n_windows = variant.limit.n_train_windows
+        check(0 <= n_windows < 2**53, f"{variant.name}: n_train_windows is {str(n_windows)[:40]}")
         check(0 < variant.limit.ucl < LARGEST_VALUE, f"{variant.name}: the UCL must be above zero, and sane")
         check(
             0 < variant.golden_tolerance <= MAX_TOLERANCE,

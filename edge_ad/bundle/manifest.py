@@ -104,7 +104,7 @@ class SeverityEntry:
         if not 0 < len(self.name) <= 100:
             raise ValueError("a severity needs a name, of at most 100 characters")
         if not 0 <= self.above < LARGEST_VALUE:
-            raise ValueError(f"severity {self.name!r}: above must not be negative, and sane")
+            raise ValueError(f"severity {self.name!r}: above must lie between 0 and {LARGEST_VALUE:g}")
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,7 @@ class AlarmRuleEntry:
         if not 0 < self.clear_ratio <= 1:
             raise ValueError("clear_ratio must lie above 0 and at most at 1")
         if not 0 <= self.hold_off_s < LARGEST_VALUE:
-            raise ValueError("hold_off_s must not be negative, and sane")
+            raise ValueError(f"hold_off_s must lie between 0 and {LARGEST_VALUE:g}")
         levels = [severity.above for severity in self.severities]
         if not levels or levels[0] != 0 or levels != sorted(set(levels)):
             raise ValueError("severities must start at above = 0, and rise")

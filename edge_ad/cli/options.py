@@ -17,6 +17,17 @@ F = TypeVar("F", bound=Callable[..., Any])
 PATH = click.Path(path_type=Path)
 
 
+class FiniteRange(click.FloatRange):
+    """A range of numbers that NaN is not in."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """As click's."""
+        number = super().convert(value, param, ctx)
+        if number != number:  # noqa: PLR0124  NaN
+            self.fail(f"{value} is not a number.", param, ctx)
+        return number
+
+
 def bundle_argument(function: F) -> F:
     """A bundle: a file, or `@ASSET` for the active one of the machine's store."""
     return click.argument("bundle")(function)

@@ -9,17 +9,18 @@ from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from pathlib import Path
 from time import monotonic
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING
 
 import click
 
-from edge_ad.cli.options import PATH, bundle_argument, store_option, stream_layout
+from edge_ad.cli.options import PATH, FiniteRange, bundle_argument, store_option, stream_layout
 
 if TYPE_CHECKING:
     from edge_ad.bundle.manifest import CsvFormat, Manifest
     from edge_ad.detect.decision import Decision
     from edge_ad.runtime.monitor import Monitor
     from edge_ad.runtime.sources.csv_lines import Sample
+    from edge_ad.runtime.sources.in_order import InOrder
     from edge_ad.runtime.store.service import Service
     from edge_ad.runtime.stream import RunSummary
 
@@ -49,14 +50,14 @@ _SUMMARY_EVERY_S = 600.0
 @click.option("--record-normal", type=PATH, help="Keep the newest minutes of normal samples there as CSV.")
 @click.option(
     "--record-minutes",
-    type=click.FloatRange(0, min_open=True),
+    type=FiniteRange(0, 1e6, min_open=True),
     default=60.0,
     show_default=True,
     help="How many of those.",
 )
 @click.option(
     "--hold",
-    type=click.FloatRange(0, 3600),
+    type=FiniteRange(0, 3600),
     default=0.0,
     show_default=True,
     help="Seconds to wait for samples that are overtaken by later ones.",
@@ -64,7 +65,7 @@ _SUMMARY_EVERY_S = 600.0
 @click.option("--resample", is_flag=True, help="Interpolate samples to the bundle's period.")
 @click.option(
     "--trial",
-    type=click.FloatRange(0),
+    type=FiniteRange(0, 1e9),
     default=180.0,
     show_default=True,
     help="Seconds after which a newly activated @ASSET counts as proven.",
@@ -115,7 +116,8 @@ def run(
     with ExitStack() as stack:
         # Before the bundle, which is not to blame for a slip here.
         lines, name = _open(input_, stack)
-        tell = EpisodeLines(stack.enter_context(_appended(episodes))).write if episodes else None
+        _check_outputs(input_, summary_file, record_normal, episodes)
+        tell = EpisodeLines(episodes, say).write if episodes else None
         service = stack.enter_context(Service.start(bundle, store, say, trial))
         manifest = service.bundle.manifest
         _check_variant(manifest, variant)
@@ -129,10 +131,13 @@ def run(
             else None
         )
         monitor = Monitor(service.bundle, detector, variant, tell=tell, recorder=recorder)
-        samples = _samples(lines, layout, manifest, name, hold)
-        if samples is None:
+        live = input_ == "-"
+        ordered = _samples(lines, layout, manifest, name, hold, live=live)
+        if ordered is None:
             return
-        result = _run(service, monitor, samples, write_summary, live=input_ == "-")
+        result = _run(service, monitor, ordered, write_summary, say, live=live)
+    if recorder is not None and (progress := recorder.progress()):
+        say(progress)
     write_summary(result)
     if summary == "json":
         click.echo(json.dumps(encode(result)), err=True)
@@ -156,31 +161,49 @@ def _check_variant(manifest: Manifest, variant: str | None) -> None:
         raise ConfigurationError(str(error)) from error
 
 
+def _check_outputs(input_: str, replaced: Path | None, recorded: Path | None, appended: Path | None) -> None:
+    """Refuse what would destroy something. The first two are replaced as a whole, the third grows."""
+    from edge_ad.errors import ConfigurationError
+
+    taken = set() if input_ == "-" else {Path(input_).resolve()}
+    for path in (replaced, recorded, appended):
+        if path is None:
+            continue
+        if not path.name or (path is not appended and path.exists() and not path.is_file()):
+            raise ConfigurationError(f"{str(path)!r} is not the name of a file that could be replaced")
+        if path.resolve() in taken:
+            raise ConfigurationError(f"{path} would be written over: it is the input, or stands twice")
+        taken.add(path.resolve())
+
+
 def _samples(
-    lines: Iterable[str], layout: CsvFormat, manifest: Manifest, name: str, hold_s: float
-) -> Iterable[Sample] | None:
+    lines: Iterable[str], layout: CsvFormat, manifest: Manifest, name: str, hold_s: float, *, live: bool
+) -> InOrder | None:
     """The stream; None where it was stopped before its first line."""
     from edge_ad.errors import Terminated
     from edge_ad.runtime.sources.csv_lines import CsvLines
-    from edge_ad.runtime.sources.in_order import in_order
+    from edge_ad.runtime.sources.in_order import InOrder
+    from edge_ad.runtime.stream import timed
 
     columns = [channel.name for channel in manifest.channels]
     try:
-        samples = CsvLines(lines, layout, columns, name=name, strict=False)
+        samples: Iterable[Sample] = CsvLines(lines, layout, columns, name=name, strict=False)
     except Terminated:
         return None
-    return in_order(samples, hold_s) if hold_s else samples
+    return InOrder(timed(samples) if live else samples, hold_s)
 
 
 def _run(
     service: Service,
     monitor: Monitor,
-    samples: Iterable[Sample],
+    samples: InOrder,
     write_summary: Callable[[RunSummary], None],
+    say: Callable[[str], None],
     *,
     live: bool,
 ) -> RunSummary:
     """The stream from its first sample to its end. Of a live one, how it goes is written down meanwhile."""
+    from edge_ad.errors import OutputError
     from edge_ad.runtime.sinks.ndjson import NdjsonSink
     from edge_ad.runtime.stream import StreamRun
 
@@ -195,21 +218,19 @@ def _run(
         emit(decision, stamp)
         if monotonic() >= next_summary:
             next_summary = monotonic() + _SUMMARY_EVERY_S
-            write_summary(stream.summary())
+            try:
+                write_summary(stream.summary())
+            except OutputError as error:  # the machine is watched whatever becomes of the disk
+                say(f"{error}; it is tried again in {_SUMMARY_EVERY_S / 60:g} minutes")
 
-    stream = StreamRun(monitor, emit_and_sum_up if live else emit, live=live)
-    result = stream.run(samples)
-    sink.flush()
-    return result
-
-
-def _appended(path: Path) -> TextIO:
-    from edge_ad.errors import OutputError
-
+    stream = StreamRun(monitor, emit_and_sum_up if live else emit)
     try:
-        return path.open("a", encoding="utf-8")
-    except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror}") from error
+        result = stream.run(samples, samples.rest)
+        sink.flush()
+    except BrokenPipeError:  # a reader that has seen enough; the summary is for others
+        write_summary(stream.summary())
+        raise
+    return result
 
 
 def _open(input_: str, stack: ExitStack) -> tuple[Iterable[str], str]:
@@ -231,14 +252,15 @@ def _text(result: RunSummary) -> str:
     reasons = ", ".join(f"{kind} {n}" for kind, n in kinds if kind != "warming")
     lines = [
         f"{result.samples} samples, {result.scored} scored: {result.alarms} alarm in {result.episodes} "
-        f"episodes; {result.unknown} unknown{f' ({reasons})' if reasons else ''}",
+        f"episodes; {result.unknown} unknown{f' ({reasons})' if reasons else ''}; {result.variant} on "
+        f"{result.engine}",
         f"{result.samples_per_s:.0f} samples/s, {result.cpu_share:.0%} of a processor, RSS "
         f"{result.rss_bytes / 1e6:.1f} MB (peak {result.peak_rss_bytes / 1e6:.1f} MB), first decision after "
         f"{result.cold_start_s or 0:.2f} s, {result.missed_deadlines} decisions later than a sample period",
     ]
     drift = result.health.drift
     if drift is not None and drift.psi is not None and drift.psi_noise is not None:
-        figures = f"PSI {drift.psi:.2f} ({drift.psi_noise:.2f} says nothing yet), KS {drift.ks:.2f}"
+        figures = f"PSI {drift.psi:.2f} (up to {drift.psi_noise:.2f} may be chance), KS {drift.ks:.2f}"
         lines.append(f"scores against those of training: {drift.level}, {figures}")
     if result.latency_us:
         lines.append("latency us      p50      p95      p99    p99.9      max   jitter")

@@ -147,6 +147,7 @@ class _OpenEpisode:
         """By the clock as it is now, which the hold-off is measured with."""
         self.last = max(self.last, time)
         self.n_alarms += 1
-        self.share_sums += contributions / score
+        if score:  # a k-of-n alarm may last over a score of nothing
+            self.share_sums += contributions / score
         if score > self.peak_score:
             self.peak_score, self.peak_time, self.peak_ratio = score, self.last, score / ucl

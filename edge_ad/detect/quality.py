@@ -6,6 +6,7 @@ import math
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from itertools import islice
 from operator import ge, le
 from typing import Literal, NamedTuple
@@ -105,18 +106,14 @@ class SampleGate:
         self._jump: _Jump | None = None
         self._arrived: float | None = None
         self._last_time = -math.inf
-        self._begin()
-
-    def _begin(self) -> None:
-        """Count samples anew: nothing before this moment says anything of rate or stuck sensors."""
         self._history.clear()
         self._n = 0
-        """Samples in order of time since then."""
+        """Samples so far, whatever their values, without those that were left out."""
         self._run_start = dict.fromkeys((c for c, _ in self._watched), 1)
         """Number of the sample that began a channel's present run of equal values, as of the last look."""
         self._looked_at = 1
         self._block_start = 1, -math.inf
-        """Number and time of the sample since which the mean step in time is taken."""
+        """Number and time of the sample since which the mean step in time is taken; moved on at a jump."""
         self._off_rate = ""
         self._plan_audit()
 
@@ -132,8 +129,16 @@ class SampleGate:
         `time` is in seconds since the epoch. `problem` says why a source could not read the sample;
         `arrived`, seconds of a clock that is never set, tells a gap from a clock that was set forward.
         """
+        if type(time) is not float:
+            time = seconds(time)
         try:
-            row = tuple(sample.tolist() if isinstance(sample, np.ndarray) else sample)
+            kind = type(sample)
+            if kind is list or kind is tuple:
+                row = tuple(map(float, sample))
+            elif isinstance(sample, np.ndarray) and kind is np.ndarray:
+                row = tuple(sample.tolist())
+            else:
+                row = _numbers(sample)
             if (
                 problem is None
                 and 0 < time - self._last_time <= self._longest
@@ -147,7 +152,7 @@ class SampleGate:
                 self._history.append(row)
                 self._n += 1
                 return row if self._n < self._audit_at else self._audit(row)
-        except TypeError:  # None among the values, or no numbers at all
+        except (TypeError, ValueError, OverflowError):  # None among the values, text, no numbers at all
             pass
         return self._examine(_numbers(sample), time, problem, arrived)
 
@@ -161,6 +166,8 @@ class SampleGate:
         """
         n = self._n_plain(times, samples)
         rows = list(map(tuple, samples[:n].tolist()))
+        if n:
+            self._arrived = self._jump = None
         done = 0
         while done < n:
             step = min(n - done, max(1, self._audit_at - self._n))
@@ -170,13 +177,11 @@ class SampleGate:
             self._last_time = float(times[done - 1])
             if self._n >= self._audit_at and isinstance(found := self._audit(rows[done - 1]), Fault):
                 return done - 1, found
-        if n:
-            self._arrived = self._jump = None
         return n, None
 
     def _n_plain(self, times: NDArray[np.float64], samples: NDArray[np.float64]) -> int:
         """How many from the first on go on in time with plausible values."""
-        with np.errstate(invalid="ignore"):
+        with np.errstate(invalid="ignore", over="ignore"):
             steps = np.diff(times, prepend=self._last_time)
             plain = (steps > 0) & (steps <= self._longest)
             plain &= ((samples >= self._bounds[0]) & (samples <= self._bounds[1])).all(axis=1)
@@ -187,13 +192,15 @@ class SampleGate:
     def _examine(
         self, row: tuple[float, ...], time: float, problem: str | None, arrived: float | None
     ) -> tuple[float, ...] | Fault:
-        if problem is None and not (isinstance(time, (int, float, np.number)) and math.isfinite(time)):
+        if problem is None and not math.isfinite(time):
             problem = "the time stamp is not a finite number"
         if problem is not None:
             self._jump = None
             return Fault("unreadable", problem, breaks=True)
-        step = float(time) - self._last_time
+        step = time - self._last_time
         fault = self._values_fault(row)
+        if len(row) != self._n_channels:
+            row = (math.nan,) * self._n_channels  # what is remembered has a value for each channel
         if 0 < step <= self._longest or self._last_time == -math.inf:
             self._jump = None
         elif self._jump is not None and 0 < time - self._jump.time <= self._longest:
@@ -236,9 +243,11 @@ class SampleGate:
         arrived: float | None,
         fault: Fault | None,
     ) -> Fault:
-        """The time does go on elsewhere: begin anew with the sample that said so first."""
+        """The time does go on elsewhere: a new window begins with the sample that said so first."""
         self._jump = None
-        self._begin()
+        # The jump itself is no step of the stream's rate; a flat run is no matter of time.
+        number, start = self._block_start
+        self._block_start = number + 1, start + (jump.time - self._last_time)
         self._count(jump.row, jump.time, None)
         self._count(row, time, arrived)
         if fault is not None:
@@ -337,10 +346,26 @@ def admitted_windows(
     return ends[window_length - 1 :]
 
 
+def seconds(time: object) -> float:
+    """A time stamp as a float; NaN for what is no number."""
+    return float(_number(time))
+
+
 def _numbers(sample: object) -> tuple[float, ...]:
     """The values of a sample that are numbers, NaN in place of the others; empty where it holds none."""
     if isinstance(sample, np.ndarray):
-        sample = sample.tolist()
-    if not isinstance(sample, Sequence) or isinstance(sample, (str, bytes)):
+        sample = np.ma.filled(sample, np.nan).tolist() if sample.dtype.kind in "fiub" else sample.tolist()
+    if not isinstance(sample, Sequence) or isinstance(sample, (str, bytes, bytearray)):
         return ()
-    return tuple(float(value) if isinstance(value, (int, float, np.number)) else math.nan for value in sample)
+    return tuple(map(_number, sample))
+
+
+def _number(value: object) -> float:
+    if not isinstance(value, (int, float, np.floating, np.integer, Decimal)) or isinstance(
+        value, np.timedelta64
+    ):
+        return math.nan
+    try:
+        return float(value)
+    except (TypeError, ValueError, OverflowError):  # such as a span of time, or an integer of 400 digits
+        return math.nan

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from edge_ad.bundle.bundle import Bundle
 from edge_ad.bundle.manifest import AlarmRuleEntry, Channel
 from edge_ad.detect.decision import Decision, State
-from edge_ad.detect.quality import Fault, QualityRules, SampleGate
+from edge_ad.detect.quality import Fault, QualityRules, SampleGate, seconds
 from edge_ad.detect.resample import ResampledWindow
 from edge_ad.detect.rules import AlarmRule
 from edge_ad.detect.scaler import Scaler
@@ -25,8 +25,8 @@ from edge_ad.runtime.latency import LatencyRecorder
 from edge_ad.runtime.replay import Replay
 from edge_ad.runtime.window_model import WindowModel
 
-_LARGEST_SCALED = 3e38
-"""Of float32, with some room for rounding."""
+_LARGEST_SCALED = 1e30
+"""Far within float32, so that nothing is lost on the way through a network's first layer."""
 _FASTER_OR_SLOWER = 1.0
 """Rate tolerance of a resampled stream: half to double the nominal period."""
 _BLOCK = 1024
@@ -71,6 +71,8 @@ class Detector:
             else self._plain_window
         )
         self._broken_by: str | None = None
+        self._is_warm = False
+        """Whether there has been a whole window."""
 
     @classmethod
     def load(
@@ -123,6 +125,7 @@ class Detector:
         self._window.clear()
         self._rule.reset()
         self._broken_by = None
+        self._is_warm = False
 
     def close(self) -> None:
         """Forget the stream, and count what is still to be counted."""
@@ -146,6 +149,8 @@ class Detector:
         scores as not finite is `unknown` as well. Raises InterpreterError where the model fails.
         """
         start = perf_counter_ns()
+        if type(time) is not float:
+            time = seconds(time)
         row = self._gate.admit(sample, time, problem, arrived)
         if isinstance(row, Fault):
             fault = row
@@ -159,6 +164,7 @@ class Detector:
         window = self._window.push(row, time)
         if window is None:
             return self._filling(time)
+        self._is_warm = True
         scaled = perf_counter_ns()
         reconstruction = self._run(window)
         inferred = perf_counter_ns()
@@ -187,7 +193,12 @@ class Detector:
         Goes on from the stream so far, so that a long recording can be handed over block by block. What
         needs no closer look is admitted and scaled in bulk, at little more than the interpreter's own cost.
         """
-        rows = samples.astype(np.float64)
+        rows, times = np.array(np.ma.filled(samples, np.nan), np.float64), np.array(times, np.float64)
+        if rows.shape != (len(times), self._model.n_channels):
+            raise ValueError(
+                f"{len(times)} samples of {self._model.n_channels} channels are "
+                f"{(len(times), self._model.n_channels)}, not {rows.shape}"
+            )
         replay = Replay(times, self._model.n_channels, self.ucl, resampled=self.resample)
         row = 0
         while row < len(times):
@@ -238,16 +249,19 @@ class Detector:
     def _filling(self, time: float) -> Decision:
         """No window yet: at the start, or after what broke the last one."""
         filled = f"{self._window.filled} of {self._model.window_length} samples"
-        if self._broken_by is None:
-            return Decision(time, "warming", None, self.ucl, None, f"warming: {filled}")
-        return self._unknown(time, f"refilling: {filled} since {self._broken_by}")
+        if self._broken_by is not None:
+            return self._unknown(time, f"refilling: {filled} since {self._broken_by}")
+        if self._is_warm:  # only resampled windows come to this
+            self._rule.reset()
+            return self._unknown(time, f"rate: {filled}, the samples come too fast to be resampled")
+        return Decision(time, "warming", None, self.ucl, None, f"warming: {filled}")
 
     def _unknown(self, time: float, reason: str) -> Decision:
         self.faults[reason.partition(":")[0]] += 1
         return Decision(time, "unknown", None, self.ucl, None, reason)
 
     def _severity(self, score: float) -> str:
-        return next(name for above, name in self._severities if score > above)
+        return next((name for above, name in self._severities if score > above), self._severities[-1][1])
 
 
 def quality_rules(

@@ -19,6 +19,8 @@ MAX_REASON_KINDS = 30
 """Further ones are counted together, so that memory stays constant whatever the reasons are."""
 OTHER_REASONS = "other"
 _DAY_S = 86400.0
+_NOT_BELIEVED = frozenset({"unreadable", "duplicate", "late", "gap", "clock-forward", "clock-back"})
+"""Kinds of reasons that come with a time stamp which the detector does not go by."""
 
 # Columns of the counts. A scored sample was in time or late; kinds of reasons follow as they come.
 _IN_TIME, _LATE, _ALARM, _UNKNOWN, _WARMING, _EPISODE, _FIRST_REASON = range(7)
@@ -92,6 +94,9 @@ class Health:
         state, time = decision.state, decision.time
         if state == "normal":
             return
+        kind = (decision.reason or OTHER_REASONS).partition(":")[0]
+        if kind in _NOT_BELIEVED:
+            time = math.nan  # it belongs to the hour that the stream is in
         hour = time // HOUR_S
         if hour != self._hour:
             # so that what came before this hour is also counted before it
@@ -100,7 +105,6 @@ class Health:
         if state == "alarm":
             self._counts.add(time, _ALARM)
             return
-        kind = (decision.reason or OTHER_REASONS).partition(":")[0]
         self._counts.add(time, _UNKNOWN if state == "unknown" else _WARMING, self._column_of(kind))
 
     def note_change(self, change: EpisodeChange) -> None:

@@ -30,6 +30,7 @@ class Monitor:
         manifest = bundle.manifest
         rule = manifest.alarm_rule
         self.detector = detector
+        self.variant = manifest.variant(variant).name
         self.health = Health.of(manifest, variant, detector.latency.journal)
         self.episodes = EpisodeTracker(
             [channel.name for channel in manifest.channels],
@@ -41,9 +42,9 @@ class Monitor:
         self._recorder = recorder
         self._newest = 0.0
 
-    def take(self, sample: Sample, arrived: float | None = None) -> Decision:
-        """Decide on the next sample. `arrived`, of a live stream, is when it did, in monotonic seconds."""
-        time, values, stamp, _, problem = sample
+    def take(self, sample: Sample) -> Decision:
+        """Decide on the next sample."""
+        time, values, stamp, _, problem, arrived = sample
         decision = self.detector.push(values, time, problem, arrived)
         if arrived is not None:
             self.arrivals.add(arrived)
@@ -55,7 +56,8 @@ class Monitor:
             self._hand_on(change)
         if self._recorder is not None:
             self._recorder.add(decision, values, stamp)
-        self._newest = time
+        if decision.score is not None:
+            self._newest = time
         return decision
 
     def close(self) -> None:

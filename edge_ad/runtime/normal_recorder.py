@@ -79,7 +79,11 @@ class NormalRecorder:
             manifest.input,
             [channel.name for channel in manifest.channels],
             n_rows=math.ceil(minutes * 60 / period),
-            guard_rows=max(manifest.window_length, math.floor(manifest.largest_gap_s / period) + 1),
+            # What the alarm rule looked at before it alarmed, and the windows of that.
+            guard_rows=max(
+                manifest.window_length + max(manifest.alarm_rule.k, manifest.alarm_rule.n),
+                math.floor(manifest.largest_gap_s / period) + 1,
+            ),
             say=say,
         )
 
@@ -100,6 +104,13 @@ class NormalRecorder:
         """Write down what there is, but for a guard of newest rows: nobody knows what would have followed."""
         if self._since is not None:
             self._flush(self._since)
+
+    def progress(self) -> str | None:
+        """How far the next stretch is, for people; None where nothing of it is written yet."""
+        if not self._n_written:
+            return None
+        rows = f"{self._n_written} of {self._n_rows} rows of normal operation so far"
+        return f"{rows}, in {self._part}; the next run goes on with them"
 
     def _keep(self, time: float, values: Sequence[float], stamp: str) -> None:
         cells = [repr(float(value)) for value in values]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from time import monotonic, perf_counter
 
@@ -10,6 +10,7 @@ from edge_ad.detect.decision import Decision
 from edge_ad.errors import Terminated
 from edge_ad.runtime.arrivals import ArrivalSummary
 from edge_ad.runtime.health import HealthSummary
+from edge_ad.runtime.interpreter import interpreter_version
 from edge_ad.runtime.latency import LatencySummary
 from edge_ad.runtime.monitor import Monitor
 from edge_ad.runtime.process import cold_start_s, cpu_seconds, peak_resident_bytes, resident_bytes
@@ -20,6 +21,9 @@ from edge_ad.runtime.sources.csv_lines import Sample
 class RunSummary:
     """What a run saw and how long it took."""
 
+    variant: str
+    engine: str
+    """What the model ran on: package and version."""
     samples: int
     scored: int
     alarms: int
@@ -43,46 +47,59 @@ class RunSummary:
     latency_us: dict[str, LatencySummary]
     """Per stage, and `total` from sample to decision; scored samples only."""
     arrivals: ArrivalSummary | None
-    """Of a live stream."""
+    """Of a live stream, the silence since the last one included; None for a file."""
     health: HealthSummary
+
+
+def timed(samples: Iterable[Sample]) -> Iterator[Sample]:
+    """The samples of a live stream, each with the moment at which it came."""
+    for sample in samples:
+        yield sample._replace(arrived=monotonic())
 
 
 class StreamRun:
     """One run over a stream of samples; `summary` tells how it goes, at any time."""
 
-    def __init__(self, monitor: Monitor, emit: Callable[[Decision, str], None], *, live: bool) -> None:
-        """`emit` gets every decision with its time as written. Of a `live` stream arrivals are timed."""
+    def __init__(self, monitor: Monitor, emit: Callable[[Decision, str], None]) -> None:
+        """`emit` gets every decision with its time as written."""
         self._monitor = monitor
         self._emit = emit
-        self._live = live
         self._samples = self._scored = self._alarms = self._unknown = 0
         self._cold_start_s: float | None = None
         self._interrupted = self._terminated = False
         self._started = perf_counter()
         self._cpu_before = cpu_seconds()
 
-    def run(self, samples: Iterable[Sample]) -> RunSummary:
+    def run(self, samples: Iterable[Sample], rest: Callable[[], Iterable[Sample]] = tuple) -> RunSummary:
         """Take every sample and hand every decision on.
 
-        Ends with the source, at Ctrl-C or at SIGTERM: a stream that is stopped still has its summary.
+        Ends with the source, at Ctrl-C or at SIGTERM: a stream that is stopped still has its summary, and
+        `rest` says which samples had been read by then.
         """
-        take, emit, live = self._monitor.take, self._emit, self._live
         try:
-            for sample in samples:
-                decision = take(sample, monotonic() if live else None)
-                if not self._samples:
-                    self._cold_start_s = cold_start_s()
-                self._samples += 1
-                self._scored += decision.score is not None
-                self._alarms += decision.state == "alarm"
-                self._unknown += decision.state == "unknown"
-                emit(decision, sample.stamp)
-        except KeyboardInterrupt:
-            self._interrupted = True
-        except Terminated:
-            self._terminated = True
-        self._monitor.close()
+            try:
+                self._take(samples)
+            except KeyboardInterrupt:
+                self._interrupted = True
+                self._take(rest())
+            except Terminated:
+                self._terminated = True
+                self._take(rest())
+        finally:
+            self._monitor.close()
         return self.summary()
+
+    def _take(self, samples: Iterable[Sample]) -> None:
+        take, emit = self._monitor.take, self._emit
+        for sample in samples:
+            decision = take(sample)
+            if not self._samples:
+                self._cold_start_s = cold_start_s()
+            self._samples += 1
+            self._scored += decision.score is not None
+            self._alarms += decision.state == "alarm"
+            self._unknown += decision.state == "unknown"
+            emit(decision, sample.stamp)
 
     def summary(self) -> RunSummary:
         """The run so far."""
@@ -90,6 +107,8 @@ class StreamRun:
         elapsed = perf_counter() - self._started
         latency = monitor.detector.latency
         return RunSummary(
+            variant=monitor.variant,
+            engine=interpreter_version(),
             samples=self._samples,
             scored=self._scored,
             alarms=self._alarms,
@@ -105,6 +124,6 @@ class StreamRun:
             terminated=self._terminated,
             missed_deadlines=latency.missed_deadlines or 0,
             latency_us=latency.summary(),
-            arrivals=monitor.arrivals.summary() if self._live else None,
+            arrivals=monitor.arrivals.summary(monotonic()),
             health=monitor.health.summary(),
         )

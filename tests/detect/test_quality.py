@@ -1,5 +1,6 @@
 import dataclasses
 import math
+from decimal import Decimal
 
 import numpy as np
 import pytest
@@ -108,8 +109,8 @@ A, B = (1.0, 2.0), (1.5, 2.5)
         ),
         pytest.param(
             [((1.0, i), t) for i, t in enumerate((0, 1, 2, 300, 301, 302, 303))],
-            "ok ok ok gap ok+1 ok stuck",
-            id="a jump ends a flat run",
+            "ok ok ok gap ok+1 stuck stuck",
+            id="a flat run goes on over a jump",
         ),
     ],
 )
@@ -132,6 +133,15 @@ def test_drift_of_the_rate(step, expected):
     results = [gate.admit((0.0, i), i * step) for i in range(quality.RATE_BLOCK + 2)]
     assert not any(isinstance(result, Fault) for result in results[:-2])
     assert [getattr(result, "kind", None) for result in results[-2:]] == [expected] * 2
+
+
+def test_gaps_do_not_hide_another_rate():
+    gate = SampleGate(dataclasses.replace(RULES, flat_after=(0, 0)))
+    times = np.concatenate([1000.0 * part + 2.0 * np.arange(100) for part in range(8)])
+    found = [gate.admit((0.0, float(i)), t) for i, t in enumerate(times.tolist())]
+    kinds = [f.kind for f in found if isinstance(f, Fault) and not f.new_window]
+    assert kinds.count("gap") == 7
+    assert kinds.count("rate") > 400
 
 
 def test_the_rate_recovers():
@@ -235,3 +245,94 @@ def test_the_windows_of_a_recording_are_those_of_a_stream(steps, data, length):
         for row, time in zip(samples.tolist(), times.tolist(), strict=True):
             scored.append(oracle.push(tuple(row), time) is None and len(oracle.window) >= length)
         assert admitted_windows(RULES, times, samples, length).tolist() == scored[length - 1 :]
+
+
+@pytest.mark.parametrize("short", [None, (), (1.0,), (1.0, 2.0, 3.0), "text"])
+def test_a_sample_without_all_channels_in_a_flat_run_harms_nothing(short):
+    gate = SampleGate(RULES)
+    found = [gate.admit((1.0, float(t)), t) for t in range(3)]
+    found.append(gate.admit(short, 3))
+    found += [gate.admit((1.0, float(t)), t) for t in range(4, 20)]
+    assert [getattr(f, "kind", "ok") for f in found] == ["ok"] * 3 + ["missing"] + ["ok"] * 3 + ["stuck"] * 13
+
+
+@pytest.mark.parametrize(
+    "sample",
+    [
+        (10**400, 2.0),
+        (np.array([1.0, 2.0]), 2.0),
+        b"ab",
+        {"a": 1.0, "b": 2.0},
+        np.ma.array([1.0, 2.0], mask=[True, False]),
+    ],
+)
+def test_what_is_no_sample_is_missing(sample):
+    gate = SampleGate(RULES)
+    assert not isinstance(gate.admit(A, 0), Fault)
+    assert gate.admit(sample, 1).kind == "missing"
+
+
+@pytest.mark.parametrize("time", [10**400, np.timedelta64(5), "1", None, [1.0], math.nan])
+def test_what_is_no_time_is_unreadable(time):
+    gate = SampleGate(RULES)
+    assert not isinstance(gate.admit(A, 0), Fault)
+    assert gate.admit(B, time).kind == "unreadable"
+
+
+def test_every_number_is_taken_for_what_it_is():
+    gate = SampleGate(RULES)
+    for t, sample in enumerate(
+        [(1, 2), [np.float32(0.1), Decimal("2.5")], np.array([1, 2]), np.float16([0.5, 1])]
+    ):
+        row = gate.admit(sample, np.uint64(t))
+        assert row == tuple(map(float, sample))
+        assert {type(value) for value in row} <= {float, int}
+    assert gate.admit(A, np.uint64(1)).kind == "late"
+
+
+def test_how_long_ago_the_sample_before_came_is_known_after_many():
+    gate = SampleGate(RULES)
+    gate.admit_many(np.arange(5.0), np.random.default_rng(0).normal(size=(5, 2)))
+    for t in range(5, 10):
+        gate.admit((t / 10, float(t)), t, None, 100.0 + t)
+    assert gate.admit(A, 500, None, 110.0).kind == "clock-forward"
+    gate.admit((0.05, 2.0), 10, None, 111.0)
+    assert gate.admit(A, 500, None, 390.0).kind == "gap"
+
+
+def test_a_jump_in_a_block_is_forgotten_where_the_block_ends_with_a_fault():
+    gate = SampleGate(dataclasses.replace(RULES, flat_after=(4, 0)))
+    for t in range(3):
+        gate.admit((1.0, float(t)), t)
+    assert gate.admit(A, 1000).kind == "gap"
+    n, fault = gate.admit_many(np.array([3.0, 4.0]), np.array([[1.0, 3.0], [1.0, 4.0]]))
+    assert (n, fault.kind) == (0, "stuck")
+    assert gate.admit((2.0, 5.0), 1001).kind == "gap"
+
+
+@given(streams, st.lists(st.integers(0, 9), min_size=1, max_size=30))
+@settings(max_examples=200, deadline=None)
+def test_a_stream_in_blocks_is_judged_as_one_by_one(stream, sizes):
+    rules = dataclasses.replace(RULES, flat_after=(3, 0))
+    samples = [(values, time) for values, time, _ in timed(stream)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(quality, "RATE_BLOCK", 6)
+        single, blocks = SampleGate(rules), SampleGate(rules)
+        expected = [single.admit(*sample) for sample in samples]
+        got, row = [], 0
+        for size in [*sizes, len(samples)]:
+            part = samples[row : row + size]
+            if not part:
+                continue
+            times, rows = np.array([t for _, t in part]), np.array([v for v, _ in part])
+            n, fault = blocks.admit_many(times, rows)
+            got += [tuple(r) for r in rows[:n].tolist()]
+            row += n
+            if fault is not None:
+                got.append(fault)
+                row += 1
+            elif row < len(samples):
+                got.append(blocks.admit(*samples[row]))
+                row += 1
+        got += [blocks.admit(*sample) for sample in samples[row:]]
+    assert repr(got) == repr(expected)

@@ -301,3 +301,115 @@ def test_memory_does_not_grow(toy, toy_csv):
 def test_a_model_of_another_window_is_refused(toy):
     with pytest.raises(BundleMismatchError, match="the model's window is 10, the manifest's 9"):
         Detector.load(changed(toy, window_length=9))
+
+
+def test_memory_does_not_grow_without_a_gap_either(toy, normal):
+    import tracemalloc
+
+    detector = Detector.load(with_channels(toy, flat_after=50))
+    samples = normal + 0.1 * np.random.default_rng(0).normal(size=(500, 8)) * np.array(
+        toy.manifest.scaler.scale
+    )
+    tick = 0
+
+    def feed(n):
+        nonlocal tick
+        for _ in range(n):
+            detector.push(samples[tick % 500], float(tick))
+            tick += 1
+
+    feed(3000)
+    tracemalloc.start()
+    feed(100)
+    before = tracemalloc.get_traced_memory()[0]
+    feed(4000)
+    detector.latency.flush()
+    grown = tracemalloc.get_traced_memory()[0] - before
+    tracemalloc.stop()
+    assert grown < 100_000  # four thousand samples would be more
+
+
+@pytest.mark.parametrize("broken", [math.inf, math.nan])
+def test_a_score_that_is_not_finite_ends_an_alarm_and_counts_anew(toy, normal, monkeypatch, broken):
+    """As of a network that overflows, which the toy does not on any value that passes the gate."""
+    reason = "not-finite: the score, from values far out of range"
+    far = normal + 30 * np.array(toy.manifest.scaler.scale)
+
+    def alarmed():
+        detector = Detector.load(with_channels(toy))
+        assert [detector.push(far, float(t)).state for t in range(14)][-1] == "alarm"
+        return detector
+
+    pushed = alarmed()
+    with monkeypatch.context() as patch:
+        patch.setattr(pushed, "_score", lambda window, reconstruction: (np.zeros(8, np.float32), broken))
+        assert pushed.push(far, 14.0).reason == reason
+    assert [pushed.push(far, t).state for t in (15.0, 16.0, 17.0)] == ["normal", "normal", "alarm"]
+
+    replayed = alarmed()
+    score_each = replayed._model.score_each
+
+    def overflow(windows, contributions):
+        return [broken, *score_each(windows, contributions)[1:]]
+
+    monkeypatch.setattr(replayed._model, "score_each", overflow)
+    replay = replayed.replay(np.array([far] * 4), np.arange(14.0, 18.0))
+    assert [d.state for d in replay] == ["unknown", "normal", "normal", "alarm"]
+    assert replay.decision(0).reason == reason
+    assert np.isnan(replay.scores[0])
+    assert np.isnan(replay.contributions[0]).all()
+
+
+def test_faster_than_can_be_resampled_is_unknown_and_ends_the_alarm(toy, normal):
+    detector = Detector.load(with_channels(toy), resample=True)
+    far = normal + 30 * np.array(toy.manifest.scaler.scale)
+    assert [detector.push(far, float(t)).state for t in range(14)][-1] == "alarm"
+    decisions = [detector.push(far, 13 + 0.1 * t) for t in range(1, 60)]
+    fast = [d for d in decisions if d.state != "alarm"]
+    assert {d.state for d in fast} == {"unknown"}
+    assert fast[0].reason.startswith("rate: ")
+    again = [detector.push(far, 19.0 + t).state for t in range(30)]
+    assert again[again.index("normal") :][:3] == ["normal", "normal", "alarm"]
+
+
+def test_a_score_of_nothing_in_an_alarm(toy, normal, monkeypatch):
+    rule = dataclasses.replace(toy.manifest.alarm_rule, kind="k-of-n", k=2, n=30)
+    detector = Detector.load(changed(with_channels(toy), alarm_rule=rule))
+    far = normal + 30 * np.array(toy.manifest.scaler.scale)
+    for t in range(15):
+        detector.push(far, float(t))
+    monkeypatch.setattr(detector, "_score", lambda window, reconstruction: (np.zeros(8, np.float32), 0.0))
+    decision = detector.push(normal, 15.0)
+    assert (decision.state, decision.score, decision.severity) == ("alarm", 0.0, "warning")
+
+
+@pytest.mark.parametrize(
+    ("samples", "times"),
+    [
+        (np.zeros((3, 1)), np.arange(3.0)),
+        (np.zeros((3, 7)), np.arange(3.0)),
+        (np.zeros((3, 8)), np.arange(2.0)),
+        (np.zeros(8), np.arange(1.0)),
+    ],
+)
+@pytest.mark.parametrize("warm", [False, True])
+def test_a_replay_of_another_shape_is_refused(toy, normal, samples, times, warm):
+    detector = Detector.load(toy)
+    if warm:
+        detector.replay(np.array([normal] * 12), np.arange(-12.0, 0.0))
+    with pytest.raises(ValueError, match="samples of 8 channels"):
+        detector.replay(samples, times)
+
+
+def test_a_replay_does_not_depend_on_its_arrays_afterwards(toy, normal):
+    times = np.arange(12.0)
+    replay = Detector.load(toy).replay(np.array([normal] * 12), times)
+    times[:] = 0
+    assert replay.decision(11).time == 11.0
+
+
+def test_masked_values_are_missing(toy, normal):
+    samples = np.ma.array([normal] * 12)
+    samples[11, 2] = np.ma.masked
+    replay = Detector.load(toy).replay(samples, np.arange(12.0))
+    assert replay.decision(11).reason == "missing: Current"

@@ -81,3 +81,27 @@ def test_a_model_of_another_kind_is_refused(toy_bundle_path):
     scaler = Scaler("standard", np.zeros(3), np.ones(3))
     with pytest.raises(BundleMismatchError, match="8 channels, the scaler 3"):
         WindowModel(toy.model(), scaler, "sum", stateful=True)
+
+
+def test_a_view_of_an_output_keeps_its_interpreter(toy):
+    """What points into the interpreter's memory must not outlive it."""
+    import gc
+
+    model = ReconstructionModel(toy.model(), stateful=True)
+    window = np.random.default_rng(0).normal(size=(1, *model.shape)).astype(np.float32)
+    view = model.run(window)
+    expected = view.copy()
+    interpreter = model._interpreter
+    del model
+    gc.collect()
+    referrers = sys.getrefcount(interpreter)
+    assert referrers > 2  # the name here, the call, and the memory of input or output
+    for _ in range(20):
+        ReconstructionModel(toy.model(), stateful=True).run(10 * window)
+    np.testing.assert_array_equal(view, expected)
+
+
+def test_an_interpreter_that_moves_its_tensors_is_refused(toy, monkeypatch):
+    monkeypatch.setattr("edge_ad.runtime.interpreter.has_moved", lambda *_: True)
+    with pytest.raises(InterpreterError, match="moves its input or output"):
+        ReconstructionModel(toy.model(), stateful=True)

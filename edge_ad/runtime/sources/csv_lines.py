@@ -30,6 +30,8 @@ class Sample(NamedTuple):
     """Line number in the file, the header being line 1."""
     problem: str | None = None
     """Why this line cannot be used, in words; None where it can."""
+    arrived: float | None = None
+    """When it came, in seconds of a clock that is never set; None where it was not timed."""
 
 
 class CsvLines:

@@ -1,0 +1,102 @@
+"""What `edge-ad run` can be told beside a bundle and an input."""
+
+import json
+
+import pytest
+
+from tests.helpers import edge_ad
+
+
+@pytest.fixture
+def rows(toy_csv):
+    """Header and rows of the toy recording from its gap to its empty cell."""
+    header, *rows = toy_csv.read_text().splitlines()
+    return header, rows[30:69]
+
+
+def write(path, header, rows):
+    path.write_text("\n".join([header, *rows]) + "\n")
+    return path
+
+
+def decided(result):
+    assert result.returncode == 0, result.stderr
+    return [json.loads(line) for line in result.stdout.splitlines()]
+
+
+def test_overtaken_samples_are_put_in_order(toy_bundle_path, rows, tmp_path):
+    header, ordered = rows
+    overtaken = [*ordered[:20], ordered[21], ordered[20], *ordered[22:]]
+    path = write(tmp_path / "overtaken.csv", header, overtaken)
+    expected = decided(edge_ad("run", toy_bundle_path, write(tmp_path / "ordered.csv", header, ordered)))
+    assert decided(edge_ad("run", toy_bundle_path, path, "--hold", 5)) == expected
+    late = [line for line in decided(edge_ad("run", toy_bundle_path, path)) if line["state"] == "unknown"]
+    assert [line["reason"].partition(":")[0] for line in late] == ["late"]
+
+
+def test_samples_at_another_rate_are_resampled(toy_bundle_path, rows, tmp_path):
+    header, ordered = rows
+    slow = [f"2026-01-05 08:{m:02d}:{s:02d};{row.partition(';')[2]}" for m, s, row in slowed(ordered)]
+    lines = decided(edge_ad("run", toy_bundle_path, write(tmp_path / "slow.csv", header, slow), "--resample"))
+    assert {line["resampled"] for line in lines if line["score"] is not None} == {True}
+    plain = decided(edge_ad("run", toy_bundle_path, tmp_path / "slow.csv"))
+    assert sum(line["score"] is not None for line in lines) > sum(line["score"] is not None for line in plain)
+
+
+def slowed(rows):
+    """A sample every two seconds."""
+    for i, row in enumerate(rows):
+        yield (*divmod(2 * i, 60), row)
+
+
+def test_normal_samples_and_episodes_are_kept(toy_bundle_path, toy_csv, tmp_path):
+    normal, episodes = tmp_path / "normal.csv", tmp_path / "episodes.ndjson"
+    options = ["--record-normal", normal, "--record-minutes", 0.1, "--episodes", episodes]
+    result = edge_ad("run", toy_bundle_path, toy_csv, *options, "--summary", "json")
+    summary = json.loads(result.stderr.splitlines()[-1])
+    changes = [json.loads(line) for line in episodes.read_text().splitlines()]
+    assert [change["change"] for change in changes].count("began") == summary["episodes"] == 1
+    header, *rows = normal.read_text().splitlines()
+    assert header.startswith("datetime;Accelerometer1RMS")
+    assert len(rows) == 6
+    assert {row.split(";")[0] for row in rows} <= {
+        row.split(";")[0] for row in toy_csv.read_text().splitlines()
+    }
+    assert (summary["variant"], summary["samples"]) == ("tiny-int8", 185)
+
+
+def test_what_is_recorded_so_far_is_said(toy_bundle_path, toy_csv, tmp_path):
+    result = edge_ad("run", toy_bundle_path, toy_csv, "--record-normal", tmp_path / "normal.csv")
+    assert "of 3600 rows of normal operation so far" in result.stderr
+    assert not (tmp_path / "normal.csv").exists()
+    assert (tmp_path / "normal.csv.part").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--record-normal", "in.csv"], "in.csv would be written over: it is the input, or stands twice"),
+        (["--episodes", "./in.csv"], "in.csv would be written over"),
+        (["--episodes", "x", "--summary-file", "x"], "x would be written over"),
+        (["--record-normal", "/"], "'/' is not the name of a file"),
+        (["--record-normal", ""], "is not the name of a file"),
+        (["--summary-file", "/dev/null"], "'/dev/null' is not the name of a file that could be replaced"),
+        (["--record-normal", "n.csv", "--record-minutes", "nan"], "nan is not a number"),
+        (["--record-normal", "n.csv", "--record-minutes", "inf"], "inf is not in the range"),
+        (["--hold", "nan"], "nan is not a number"),
+        (["--trial", "nan"], "nan is not a number"),
+    ],
+)
+def test_options_that_would_destroy_or_mean_nothing(toy_bundle_path, toy_csv, tmp_path, options, words):
+    (tmp_path / "in.csv").write_bytes(toy_csv.read_bytes())
+    result = edge_ad("run", toy_bundle_path.resolve(), "in.csv", *options, cwd=tmp_path)
+    assert result.returncode == 2, result.stderr
+    assert words in result.stderr
+    assert "Traceback" not in result.stderr
+    assert (tmp_path / "in.csv").read_bytes() == toy_csv.read_bytes()
+
+
+def test_episodes_on_a_full_disk_end_no_monitoring(toy_bundle_path, toy_csv):
+    result = edge_ad("run", toy_bundle_path, toy_csv, "--episodes", "/dev/full")
+    assert len(decided(result)) == 185
+    assert "episodes cannot be written to /dev/full for now: No space left on device" in result.stderr
