@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from edge_ad.bundle import bundle as bundles
+from edge_ad.errors import InterpreterError
 from edge_ad.runtime import interpreter
 from edge_ad.runtime.interpreter import ReconstructionModel
 from edge_ad.runtime.selftest import self_test
@@ -83,8 +84,9 @@ def test_a_model_of_another_kind_is_refused(toy_bundle_path):
         WindowModel(toy.model(), scaler, "sum", stateful=True)
 
 
-def test_a_view_of_an_output_keeps_its_interpreter(toy):
+def test_a_view_of_an_output_keeps_its_interpreter(toy_bundle_path):
     """What points into the interpreter's memory must not outlive it."""
+    toy = bundles.read(toy_bundle_path)
     import gc
 
     model = ReconstructionModel(toy.model(), stateful=True)
@@ -101,7 +103,8 @@ def test_a_view_of_an_output_keeps_its_interpreter(toy):
     np.testing.assert_array_equal(view, expected)
 
 
-def test_an_interpreter_that_moves_its_tensors_is_refused(toy, monkeypatch):
+def test_an_interpreter_that_moves_its_tensors_is_refused(toy_bundle_path, monkeypatch):
+    toy = bundles.read(toy_bundle_path)
     monkeypatch.setattr("edge_ad.runtime.interpreter.has_moved", lambda *_: True)
     with pytest.raises(InterpreterError, match="moves its input or output"):
         ReconstructionModel(toy.model(), stateful=True)
