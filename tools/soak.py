@@ -64,8 +64,8 @@ def main() -> int:
             rate = (block + 1) * _BLOCK / (monotonic() - started)
             left = (n_blocks - block - 1) * _BLOCK / rate
             print(
-                f"{(block + 1) * _BLOCK:,} samples, {rate:,.0f} per second, RSS {resident[block] / 1e6:.1f} MB, "
-                f"{left:.0f} s left",
+                f"{(block + 1) * _BLOCK:,} samples, {rate:,.0f} per second, RSS "
+                f"{resident[block] / 1e6:.1f} MB, {left:.0f} s left",
                 flush=True,
             )
     growth = int(resident[-1] - resident[_WARM_UP])
