@@ -32,8 +32,11 @@ FaultKind = Literal[
 RATE_BLOCK = 256
 """Samples over which the mean step in time is taken."""
 _NEVER = 2**62
+"""A number that no sample has."""
 _BLOCK = 4096
-_BEYOND = math.nextafter(LARGEST_VALUE, 0)
+"""Samples of a recording that are looked at together."""
+_LARGEST = math.nextafter(LARGEST_VALUE, 0)
+"""What is usable ends below `LARGEST_VALUE`."""
 
 
 @dataclass(frozen=True)
@@ -92,8 +95,8 @@ class SampleGate:
 
     def __init__(self, rules: QualityRules) -> None:
         self.rules = rules
-        self._low = tuple(max(low, -_BEYOND) for low in rules.low)
-        self._high = tuple(min(high, _BEYOND) for high in rules.high)
+        self._low = tuple(max(low, -_LARGEST) for low in rules.low)
+        self._high = tuple(min(high, _LARGEST) for high in rules.high)
         self._bounds = np.array([self._low, self._high])
         self._n_channels = len(rules.names)
         self._longest = rules.largest_gap_s + CLOCK_ERROR_S

@@ -20,7 +20,7 @@ CLOCK_ERROR_S = 1e-6
 """A step counts as too long only beyond this: seconds since the epoch are stored to about 2.4e-7 s."""
 
 
-_ALL = slice(None)
+_ALL = slice(None)  # made once
 
 
 class Window:

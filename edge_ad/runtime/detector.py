@@ -30,7 +30,8 @@ _LARGEST_SCALED = 1e30
 _FASTER_OR_SLOWER = 1.0
 """Rate tolerance of a resampled stream: half to double the nominal period."""
 _BLOCK = 1024
-_new_decision = tuple.__new__  # half the time of the class itself, and one is made for every sample
+_new_decision = tuple.__new__
+"""Half the time of calling the class, and one is made for every sample; goes by the order of its fields."""
 _NOT_FINITE = "not-finite: the score, from values far out of range"
 
 
@@ -128,7 +129,7 @@ class Detector:
         self._is_warm = False
 
     def close(self) -> None:
-        """Forget the stream, and count what is still to be counted."""
+        """Forget the stream, and hand what is pending to those who read the journal."""
         self.reset()
         self.latency.flush()
 

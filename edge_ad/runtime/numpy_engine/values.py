@@ -45,7 +45,7 @@ Kernel = Callable[[Sequence[Value], Value, Any], list[Call]]
 
 
 def rows(array: Array) -> Array:
-    """`(..., n)` as `(rows, n)`: a view, but of memory that does not allow one, which no value has."""
+    """`(..., n)` as `(rows, n)`, always a view: the values here are contiguous."""
     return array.reshape(-1, array.shape[-1])
 
 
