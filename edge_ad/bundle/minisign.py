@@ -9,6 +9,10 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+import os
+import sys
+import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +25,7 @@ _UNTRUSTED = "untrusted comment: "
 _TRUSTED = "trusted comment: "
 _KEY = b"Ed"
 _PREHASHED = b"ED"
+_LIBRARY = "cryptography.hazmat.primitives.asymmetric.ed25519"
 
 
 @dataclass(frozen=True)
@@ -132,6 +137,33 @@ def verify(key: PublicKey, signature: Signature, content: bytes) -> None:
 
     Raises BundleSignatureError, MissingDependencyError where the library for it is not installed.
     """
+    # The library takes some 8 MB, which a process that runs for years and checks once need not hold. A child
+    # can only say that all is well; whatever else comes of it, the check is made here.
+    if _LIBRARY in sys.modules or not _succeeds_in_a_child(lambda: _verify_here(key, signature, content)):
+        _verify_here(key, signature, content)
+
+
+def _succeeds_in_a_child(check: Callable[[], None]) -> bool:
+    """Whether `check` returns in a process of its own; False where there can be none."""
+    try:
+        with warnings.catch_warnings():
+            # Python 3.12 warns of threads; numpy's are idle, and the child does without numpy.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            child = os.fork()
+    except (AttributeError, OSError):
+        return False
+    if child == 0:
+        code = 1
+        try:
+            check()
+            code = 0
+        finally:
+            os._exit(code)
+    _, status = os.waitpid(child, 0)
+    return os.waitstatus_to_exitcode(status) == 0
+
+
+def _verify_here(key: PublicKey, signature: Signature, content: bytes) -> None:
     try:
         from cryptography.exceptions import InvalidSignature
         from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey

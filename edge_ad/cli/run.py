@@ -248,13 +248,15 @@ def _open(input_: str, stack: ExitStack) -> tuple[Iterable[str], str]:
 
 
 def _text(result: RunSummary) -> str:
+    # Processor time is counted in ticks: of a short run it says nothing.
+    share = f", {result.cpu_share:.0%} of a processor" if result.elapsed_s >= 1 else ""
     kinds = result.health.since_start.reasons.items()
     reasons = ", ".join(f"{kind} {n}" for kind, n in kinds if kind != "warming")
     lines = [
         f"{result.samples} samples, {result.scored} scored: {result.alarms} alarm in {result.episodes} "
         f"episodes; {result.unknown} unknown{f' ({reasons})' if reasons else ''}; {result.variant} on "
         f"{result.engine}",
-        f"{result.samples_per_s:.0f} samples/s, {result.cpu_share:.0%} of a processor, RSS "
+        f"{result.samples_per_s:.0f} samples/s{share}, RSS "
         f"{result.rss_bytes / 1e6:.1f} MB (peak {result.peak_rss_bytes / 1e6:.1f} MB), first decision after "
         f"{result.cold_start_s or 0:.2f} s, {result.missed_deadlines} decisions later than a sample period",
     ]

@@ -1,9 +1,13 @@
 """Whose bundles a store takes."""
 
+import subprocess
+import sys
+
 import pytest
 
 from edge_ad import errors
 from edge_ad.bundle.secret_key import new_key
+from tests.conftest import DATA
 from tests.forge import edited, members_of, with_signature
 from tests.runtime.stores import bundle_id, run_build
 
@@ -109,3 +113,43 @@ def test_a_key_counts_for_its_own_builds_only(store, build):
     store.keyring.trust(second.public)
     run_build(store, build(10**6, second))
     run_build(store, build(2, first))
+
+
+CHECK = """
+import sys
+from pathlib import Path
+from edge_ad.bundle.minisign import parse_signature, read_public_key, verify
+from edge_ad.errors import BundleSignatureError
+if sys.argv[4] == "no fork":
+    import os
+    del os.fork
+signature = parse_signature(Path(sys.argv[1]).read_bytes())
+key = read_public_key(Path(sys.argv[2]))
+content = Path(sys.argv[3]).read_bytes()
+try:
+    verify(key, signature, content)
+    print("good")
+except BundleSignatureError:
+    print("bad")
+print("cryptography" in sys.modules)
+"""
+
+
+@pytest.mark.parametrize(
+    ("change", "how", "expected"),
+    [
+        (b"", "fork", ["good", "False"]),
+        (b"", "no fork", ["good", "True"]),
+        (b"!", "fork", ["bad", "True"]),
+    ],
+)
+def test_a_good_signature_leaves_the_library_out_of_this_process(tmp_path, change, how, expected):
+    """It takes 8 MB, in a process that may run for years; where anything is wrong, it is looked at here."""
+    manifest = members_of((DATA / "toy.edgead").read_bytes())["manifest.json"]
+    (tmp_path / "manifest.json").write_bytes(manifest + change)
+    files = [DATA / "toy.minisig", DATA / "toy.pub", tmp_path / "manifest.json"]
+    result = subprocess.run(
+        [sys.executable, "-c", CHECK, *map(str, files), how], capture_output=True, text=True, check=False
+    )
+    assert result.stdout.split() == expected, result.stderr
+    assert result.stderr == ""
