@@ -351,7 +351,7 @@ def admitted_windows(
 
 def seconds(time: object) -> float:
     """A time stamp as a float; NaN for what is no number."""
-    return float(_number(time))
+    return _number(time)
 
 
 def _numbers(sample: object) -> tuple[float, ...]:
@@ -370,5 +370,5 @@ def _number(value: object) -> float:
         return math.nan
     try:
         return float(value)
-    except (TypeError, ValueError, OverflowError):  # such as a span of time, or an integer of 400 digits
+    except (TypeError, ValueError, OverflowError):  # such as an integer of 400 digits
         return math.nan

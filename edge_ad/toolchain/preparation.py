@@ -65,7 +65,7 @@ def prepare(recording: Recording, plan: BuildPlan) -> Prepared:
     if len(train) < _FEWEST_TRAIN_WINDOWS:
         raise DataError(
             f"{recording.name}: the train span of {rows} rows has {len(train)} whole windows of {length} "
-            f"rows, at least {_FEWEST_TRAIN_WINDOWS} are needed{_why_broken(recording, plan, slice(rows))}"
+            f"rows, at least {_FEWEST_TRAIN_WINDOWS} are needed{_why_broken(recording, quality, slice(rows))}"
         )
     in_train = samples[:rows]
     if (in_train == in_train[0]).all():
@@ -80,7 +80,7 @@ def prepare(recording: Recording, plan: BuildPlan) -> Prepared:
     if not finite[rows:].any():
         raise DataError(
             f"{recording.name}: none of the windows after the train span of {rows} rows is whole, so nothing "
-            f"could be judged{_why_broken(recording, plan, slice(rows, None))}"
+            f"could be judged{_why_broken(recording, quality, slice(rows, None))}"
         )
     return Prepared(recording, scaler, windows, finite, whole, train, channels, quality)
 
@@ -106,17 +106,16 @@ def _flat_limit(values: NDArray[np.float64]) -> int:
     return min(max(_SHORTEST_FLAT_RUN, 10 * longest), MAX_FLAT_AFTER)
 
 
-def _why_broken(recording: Recording, plan: BuildPlan, rows: slice) -> str:
+def _why_broken(recording: Recording, rules: QualityRules, rows: slice) -> str:
     bad = ~(np.abs(recording.samples[rows]) < LARGEST_VALUE)
     if bad.any():
         worst = int(bad.sum(axis=0).argmax())
         return f"; {bad.any(axis=1).sum()} rows miss a value, most in {recording.channels[worst].name!r}"
-    rules = quality_rules(recording.channels, sample_period_s=1, largest_gap_s=1, rate_tolerance=0)
     outside = (recording.samples[rows] < rules.low) | (recording.samples[rows] > rules.high)
     if outside.any():
         worst = int(outside.sum(axis=0).argmax())
         name = recording.channels[worst].name
         return f"; {outside.any(axis=1).sum()} rows leave the plausible range, most in {name!r}"
-    longest = plan.format.largest_gap_s + CLOCK_ERROR_S
+    longest = rules.largest_gap_s + CLOCK_ERROR_S
     gaps = int((np.diff(recording.times[rows]) > longest).sum())
-    return f"; {gaps} steps in time exceed {plan.format.largest_gap_s:g} s" if gaps else ""
+    return f"; {gaps} steps in time exceed {rules.largest_gap_s:g} s" if gaps else ""
