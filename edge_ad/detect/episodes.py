@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -76,6 +76,19 @@ class EpisodeTracker:
         """The episode that lasts, up to the newest decision; None where there is none."""
         return None if self._open is None else self._episode(self._open, None)
 
+    def save(self) -> dict[str, Any]:
+        """Count and open episode as JSON values, for `restore`."""
+        episode = self._open
+        return {
+            "count": self.count,
+            "open": None if episode is None else vars(episode) | {"share_sums": episode.share_sums.tolist()},
+        }
+
+    def restore(self, saved: dict[str, Any]) -> None:
+        """Go on where a tracker of the same channels was saved. Raises KeyError, TypeError, ValueError."""
+        self.count = int(saved["count"])
+        self._open = None if saved["open"] is None else _OpenEpisode.restored(saved["open"], len(self._names))
+
     def update(self, decision: Decision) -> EpisodeChange | None:
         """Take in the next decision; say what it changed.
 
@@ -138,6 +151,18 @@ class _OpenEpisode:
         self.peak_score = self.peak_ratio = 0.0
         self.n_alarms = 0
         self.share_sums = np.zeros(n_channels)
+
+    @classmethod
+    def restored(cls, saved: dict[str, Any], n_channels: int) -> _OpenEpisode:
+        """The one of which `vars` were saved."""
+        episode = cls.__new__(cls)
+        for name in ("start", "last", "alarmed_at", "peak_time", "severity", "peak_score", "peak_ratio"):
+            setattr(episode, name, saved[name])
+        episode.n_alarms = int(saved["n_alarms"])
+        episode.share_sums = np.array(saved["share_sums"], np.float64)
+        if episode.share_sums.shape != (n_channels,):
+            raise ValueError(f"an episode of {episode.share_sums.shape} channels")
+        return episode
 
     def add(self, decision: Decision) -> None:
         time, _, score, ucl, contributions, *_ = decision

@@ -6,14 +6,14 @@ import math
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from itertools import islice
 from operator import ge, le
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_ad.detect.numbers import plain_numbers, seconds
 from edge_ad.detect.window import CLOCK_ERROR_S, LARGEST_VALUE
 
 FaultKind = Literal[
@@ -33,8 +33,6 @@ RATE_BLOCK = 256
 """Samples over which the mean step in time is taken."""
 _NEVER = 2**62
 """A number that no sample has."""
-_BLOCK = 4096
-"""Samples of a recording that are looked at together."""
 _LARGEST = math.nextafter(LARGEST_VALUE, 0)
 """What is usable ends below `LARGEST_VALUE`."""
 
@@ -120,6 +118,43 @@ class SampleGate:
         self._off_rate = ""
         self._plan_audit()
 
+    def save(self) -> dict[str, Any]:
+        """All that it remembers, as JSON values, for `restore`."""
+        # After a look at the runs of equal values, nothing before the newest sample counts any more.
+        if self._history:
+            self._stuck()
+            self._plan_audit()
+        return {
+            "jump": self._jump,
+            "last_time": self._last_time,
+            "last_row": self._history[-1] if self._history else None,
+            "n": self._n,
+            "run_start": list(self._run_start.items()),
+            "looked_at": self._looked_at,
+            "block_start": self._block_start,
+            "off_rate": self._off_rate,
+        }
+
+    def restore(self, saved: dict[str, Any]) -> None:
+        """Go on where a gate of the same rules was saved: it decides as that one would have.
+
+        But for one thing: when the newest sample arrived is not remembered, since no clock that is never set
+        outlives the machine's restart. Raises KeyError, TypeError, ValueError for what no gate has saved.
+        """
+        self.reset()
+        jump, row = saved["jump"], saved["last_row"]
+        if jump is not None:
+            time, values, good, kind, detail = jump
+            self._jump = _Jump(float(time), tuple(map(float, values)), bool(good), kind, str(detail))
+        if row is not None:
+            self._history.append(tuple(map(float, row)))
+        self._last_time, self._n = float(saved["last_time"]), int(saved["n"])
+        self._run_start = {int(channel): int(number) for channel, number in saved["run_start"]}
+        self._looked_at, self._off_rate = int(saved["looked_at"]), str(saved["off_rate"])
+        number, time = saved["block_start"]
+        self._block_start = int(number), float(time)
+        self._plan_audit()
+
     def admit(
         self,
         sample: Sequence[float] | NDArray[np.floating],
@@ -141,7 +176,7 @@ class SampleGate:
             elif isinstance(sample, np.ndarray) and kind is np.ndarray:
                 row = tuple(sample.tolist())
             else:
-                row = _numbers(sample)
+                row = plain_numbers(sample)
             if (
                 problem is None
                 and 0 < time - self._last_time <= self._longest
@@ -157,7 +192,7 @@ class SampleGate:
                 return row if self._n < self._audit_at else self._audit(row)
         except (TypeError, ValueError, OverflowError):  # None among the values, text, no numbers at all
             pass
-        return self._examine(_numbers(sample), time, problem, arrived)
+        return self._examine(plain_numbers(sample), time, problem, arrived)
 
     def admit_many(
         self, times: NDArray[np.float64], samples: NDArray[np.float64]
@@ -321,54 +356,3 @@ class SampleGate:
                 stuck.append(f"{self.rules.names[c]} {value:g} for {flat_after} samples or more")
         self._looked_at = self._n
         return stuck
-
-
-def admitted_windows(
-    rules: QualityRules, times: NDArray[np.float64], samples: NDArray[np.float64], window_length: int
-) -> NDArray[np.bool_]:
-    """Which sliding windows of a recording in order of time a detector scores.
-
-    `times` is `(n,)` seconds, `samples` `(n, n_channels)`; the result is `(n - window_length + 1,)`.
-    """
-    gate = SampleGate(rules)
-    ends = np.zeros(len(times), bool)
-    row = filled = 0
-    while row < len(times):
-        n, fault = gate.admit_many(times[row : row + _BLOCK], samples[row : row + _BLOCK])
-        ends[row : row + n] = np.arange(filled + 1, filled + n + 1) >= window_length
-        filled, row = filled + n, row + n
-        if row == len(times) or (n and fault is None):
-            continue
-        found = fault or gate.admit(samples[row], float(times[row]))
-        if not isinstance(found, Fault):
-            filled += 1
-        elif found.breaks:
-            filled = len(found.new_window)
-        ends[row] = filled >= window_length and (not isinstance(found, Fault) or bool(found.new_window))
-        row += 1
-    return ends[window_length - 1 :]
-
-
-def seconds(time: object) -> float:
-    """A time stamp as a float; NaN for what is no number."""
-    return _number(time)
-
-
-def _numbers(sample: object) -> tuple[float, ...]:
-    """The values of a sample that are numbers, NaN in place of the others; empty where it holds none."""
-    if isinstance(sample, np.ndarray):
-        sample = np.ma.filled(sample, np.nan).tolist() if sample.dtype.kind in "fiub" else sample.tolist()
-    if not isinstance(sample, Sequence) or isinstance(sample, (str, bytes, bytearray)):
-        return ()
-    return tuple(map(_number, sample))
-
-
-def _number(value: object) -> float:
-    if not isinstance(value, (int, float, np.floating, np.integer, Decimal)) or isinstance(
-        value, np.timedelta64
-    ):
-        return math.nan
-    try:
-        return float(value)
-    except (TypeError, ValueError, OverflowError):  # such as an integer of 400 digits
-        return math.nan

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,6 +60,18 @@ class ResampledWindow:
         share = ((grid - times[before]) / (times[after] - times[before])).clip(0, 1)[:, np.newaxis]
         self.rows[0] = self._scaler.transform(values[before] * (1 - share) + values[after] * share)
         return self.rows
+
+    def save(self) -> dict[str, Any]:
+        """The samples held as JSON values, for `restore`."""
+        held = slice(len(self._times) - self._held, None)
+        return {"times": self._times[held].tolist(), "values": self._values[held].tolist()}
+
+    def restore(self, saved: dict[str, Any]) -> None:
+        """Hold the samples of a window of the same shape. Raises KeyError, TypeError, ValueError."""
+        self._held = len(saved["times"])
+        if self._held:
+            self._times[-self._held :] = saved["times"]
+            self._values[-self._held :] = saved["values"]
 
     def clear(self) -> None:
         """Forget all samples."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -57,6 +59,14 @@ class AlarmRule:
     def is_quiet(self, highest_score: float) -> bool:
         """Whether scores up to this one would change nothing: there is no alarm, and none would begin."""
         return not self._exceedances and not self._on and highest_score <= self.ucl
+
+    def save(self) -> dict[str, Any]:
+        """Which of the newest windows exceeded the UCL, as JSON values, for `restore`."""
+        return {"exceedances": f"{self._exceedances:x}", "on": self._on}
+
+    def restore(self, saved: dict[str, Any]) -> None:
+        """Go on where the same rule was saved. Raises KeyError, TypeError, ValueError."""
+        self._exceedances, self._on = int(saved["exceedances"], 16) & self._mask, bool(saved["on"])
 
     def reset(self) -> None:
         """Start anew, without an alarm."""

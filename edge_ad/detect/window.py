@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import struct
 from collections.abc import Sequence
 from operator import sub, truediv
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,6 +73,15 @@ class Window:
         last = rows[-self._length :]
         self.rows[0, self._length - len(last) :] = last
         return windows[:, np.newaxis]
+
+    def save(self) -> dict[str, Any]:
+        """Its rows as JSON values, for `restore`."""
+        return {"filled": self.filled, "rows": base64.b64encode(self.rows.tobytes()).decode()}
+
+    def restore(self, saved: dict[str, Any]) -> None:
+        """Hold the rows of a window of the same shape. Raises KeyError, TypeError, ValueError."""
+        self._memory[_ALL] = base64.b64decode(saved["rows"])
+        self.filled = int(saved["filled"])
 
     def clear(self) -> None:
         """Forget all rows; the next window is full after `window_length` further rows."""

@@ -7,6 +7,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from time import perf_counter_ns
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,8 @@ from numpy.typing import NDArray
 from edge_ad.bundle.bundle import Bundle
 from edge_ad.bundle.manifest import AlarmRuleEntry, Channel
 from edge_ad.detect.decision import Decision, State
-from edge_ad.detect.quality import Fault, QualityRules, SampleGate, seconds
+from edge_ad.detect.numbers import seconds
+from edge_ad.detect.quality import Fault, QualityRules, SampleGate
 from edge_ad.detect.resample import ResampledWindow
 from edge_ad.detect.rules import AlarmRule
 from edge_ad.detect.scaler import Scaler
@@ -132,6 +134,31 @@ class Detector:
         """Forget the stream, and hand what is pending to those who read the journal."""
         self.reset()
         self.latency.flush()
+
+    def save(self) -> dict[str, Any]:
+        """The stream so far as JSON values, for `restore`; without counts of latency and faults."""
+        return {
+            "gate": self._gate.save(),
+            "window": self._window.save(),
+            "rule": self._rule.save(),
+            "broken_by": self._broken_by,
+            "is_warm": self._is_warm,
+        }
+
+    def restore(self, saved: dict[str, Any]) -> None:
+        """Go on with the stream of a detector of the same bundle and variant, as that one would have.
+
+        Raises KeyError, TypeError, ValueError for what no such detector has saved; it is then as if newly
+        loaded.
+        """
+        try:
+            self._gate.restore(saved["gate"])
+            self._window.restore(saved["window"])
+            self._rule.restore(saved["rule"])
+            self._broken_by, self._is_warm = saved["broken_by"], bool(saved["is_warm"])
+        except (KeyError, TypeError, ValueError):
+            self.reset()
+            raise
 
     def push(
         self,

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_ad.bundle.manifest import MAX_FLAT_AFTER, Channel
-from edge_ad.detect.quality import QualityRules, admitted_windows
+from edge_ad.detect.admitted import admitted_windows
+from edge_ad.detect.quality import QualityRules
 from edge_ad.detect.scaler import Scaler, fit_standard
 from edge_ad.detect.window import CLOCK_ERROR_S, LARGEST_VALUE, sliding_windows, usable, usable_windows
 from edge_ad.errors import DataError

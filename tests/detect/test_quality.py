@@ -8,7 +8,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from edge_ad.detect import quality
-from edge_ad.detect.quality import Fault, QualityRules, SampleGate, admitted_windows
+from edge_ad.detect.admitted import admitted_windows
+from edge_ad.detect.quality import Fault, QualityRules, SampleGate
 from tests.naive_stream import NaiveGate
 
 RULES = QualityRules(

@@ -15,8 +15,8 @@ from edge_ad.runtime.events import episode_record
 class EpisodeLines:
     """Appends a line to a file when an episode begins, worsens or ends.
 
-    Keys: those of `episode_record`, with numbers from 1 on in every run. What becomes of the disk ends no monitoring:
-    a line that cannot be written is lost, and `say` hears of the first.
+    Keys: those of `episode_record`, with numbers from 1 on in every run. What becomes of the disk ends no
+    monitoring: a line that cannot be written is lost, and `say` hears of the first.
     """
 
     def __init__(self, path: Path, say: Callable[[str], None]) -> None:

@@ -25,7 +25,7 @@ class Line(NamedTuple):
     number: int = 0
     """Line number in its file, from 1; a running number of the stream where there is no file."""
     arrived: float | None = None
-    """When it came, in seconds of the monotonic clock; None where it was not timed, as in a file that ends."""
+    """When it came, in seconds of the monotonic clock; None where it was not timed, as in a file."""
     first: bool = False
     """Whether it is the first of a file or a connection, and so a header where the format has one."""
     problem: str | None = None
