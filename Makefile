@@ -78,7 +78,7 @@ lock:
 	$(PYTHON) -m venv build/lock && build/lock/bin/pip install --quiet uv
 	build/lock/bin/uv pip compile -q -U --universal --python-version 3.11 pyproject.toml --extra host --extra dev --extra fuzz \
 		--no-emit-index-url --no-annotate --no-header -o requirements/host.txt
-	build/lock/bin/uv pip compile -q -U --universal --python-version 3.11 pyproject.toml --extra device --extra signing \
+	build/lock/bin/uv pip compile -q -U --universal --python-version 3.11 pyproject.toml --extra device --extra signing --extra agent --extra gpio \
 		--no-emit-index-url --no-annotate --no-header -o requirements/device.txt
 
 clean:

@@ -95,6 +95,8 @@ def _hints(cls: type) -> dict[str, Any]:
 
 
 def _decode(hint: Any, value: object, path: str, unknown: Callable[[str], None] | None) -> Any:
+    if hint is Any:
+        return value
     origin = get_origin(hint)
     if dataclasses.is_dataclass(hint):
         return _decode_dataclass(hint, value, path, unknown)

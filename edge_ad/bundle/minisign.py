@@ -10,11 +10,13 @@ import base64
 import binascii
 import hashlib
 import os
+import signal
 import sys
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from time import monotonic, sleep
 
 from edge_ad.errors import BundleSignatureError, KeyFileError, MissingDependencyError
 
@@ -25,6 +27,8 @@ _UNTRUSTED = "untrusted comment: "
 _TRUSTED = "trusted comment: "
 _KEY = b"Ed"
 _PREHASHED = b"ED"
+_CHILD_LIMIT_S = 60.0
+"""Ten times what it takes on the slowest board."""
 _LIBRARY = "cryptography.hazmat.primitives.asymmetric.ed25519"
 
 
@@ -159,8 +163,16 @@ def _succeeds_in_a_child(check: Callable[[], None]) -> bool:
             code = 0
         finally:
             os._exit(code)
-    _, status = os.waitpid(child, 0)
-    return os.waitstatus_to_exitcode(status) == 0
+    deadline = monotonic() + _CHILD_LIMIT_S
+    while monotonic() < deadline:
+        ended, status = os.waitpid(child, os.WNOHANG)
+        if ended:
+            return os.waitstatus_to_exitcode(status) == 0
+        sleep(0.005)
+    # Forked while another thread held a lock that the child waits for.
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    return False
 
 
 def _verify_here(key: PublicKey, signature: Signature, content: bytes) -> None:

@@ -25,6 +25,7 @@ _COMMANDS = {
     "report": "steps:report",
     "data": "data:data",
     "run": "run:run",
+    "agent": "agent:agent",
     "bench": "bench:bench",
     "inspect": "inspect:inspect",
     "diff": "diff:diff",
@@ -33,6 +34,7 @@ _COMMANDS = {
     "sign": "keys:sign",
     "store": "store:store",
     "recalibrate": "recalibrate:recalibrate",
+    "doctor": "doctor:doctor",
 }
 
 

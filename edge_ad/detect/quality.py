@@ -31,6 +31,8 @@ FaultKind = Literal[
 ]
 RATE_BLOCK = 256
 """Samples over which the mean step in time is taken."""
+LOOK_EVERY = 64
+"""Samples after which runs of equal values are looked at again, at the latest."""
 _NEVER = 2**62
 """A number that no sample has."""
 _LARGEST = math.nextafter(LARGEST_VALUE, 0)
@@ -88,7 +90,7 @@ class SampleGate:
     gap is late; both are left out and harm nothing. A step beyond the largest gap, forwards or backwards, is
     believed only when the next sample confirms it, so that a single stray time stamp harms nothing either.
 
-    Constant memory: it remembers as many samples as the largest `flat_after`.
+    Constant memory: it remembers some tens of samples.
     """
 
     def __init__(self, rules: QualityRules) -> None:
@@ -99,7 +101,8 @@ class SampleGate:
         self._n_channels = len(rules.names)
         self._longest = rules.largest_gap_s + CLOCK_ERROR_S
         self._watched = [(c, n) for c, n in enumerate(rules.flat_after) if n]
-        self._history: deque[tuple[float, ...]] = deque(maxlen=max([n for _, n in self._watched], default=1))
+        longest_run = max([n for _, n in self._watched], default=1)
+        self._history: deque[tuple[float, ...]] = deque(maxlen=min(longest_run, LOOK_EVERY + 1))
         self.reset()
 
     def reset(self) -> None:
@@ -326,6 +329,8 @@ class SampleGate:
     def _plan_audit(self) -> None:
         block = self._block_start[0] + RATE_BLOCK if self.rules.rate_tolerance else _NEVER
         self._audit_at = min([block, *(self._run_start[c] + n - 1 for c, n in self._watched)])
+        if self._watched:
+            self._audit_at = min(self._audit_at, self._looked_at + LOOK_EVERY)
         if self._off_rate:
             self._audit_at = self._n + 1
 

@@ -17,12 +17,14 @@ _N_BUCKETS = _EXPONENTS * _SUB_BUCKETS
 class DurationHistograms:
     """Histograms of several durations side by side, laid out as HdrHistogram has them.
 
-    Counts, sums and maxima are exact; percentiles are those of the middle of a bucket.
+    Counts, sums and maxima are exact; percentiles are those of the middle of a bucket. Memory is taken for
+    the powers of two that occur, and those between them: a few of the fifty.
     """
 
     def __init__(self, n_rows: int) -> None:
-        self._counts = np.zeros((n_rows, _N_BUCKETS), np.int64)
-        self._offsets = np.arange(n_rows)[:, None] * _N_BUCKETS
+        self._counts = np.zeros((n_rows, 0), np.int64)
+        self._first = 0
+        """Bucket of the first column; a multiple of `_SUB_BUCKETS`, as is the number of columns."""
         self._sums = np.zeros(n_rows, np.int64)
         self._largest = np.zeros(n_rows, np.int64)
         self.count = 0
@@ -33,22 +35,29 @@ class DurationHistograms:
         if not durations_ns.shape[1]:
             return
         durations_ns = np.maximum(durations_ns, 0)
-        buckets = _bucket_of(durations_ns) + self._offsets
-        self._counts += np.bincount(buckets.ravel(), minlength=self._counts.size).reshape(self._counts.shape)
+        buckets = _bucket_of(durations_ns)
+        self._make_room(int(buckets.min()), int(buckets.max()))
+        n_rows, n_columns = self._counts.shape
+        places = buckets - self._first + np.arange(n_rows)[:, None] * n_columns
+        self._counts += np.bincount(places.ravel(), minlength=self._counts.size).reshape(n_rows, n_columns)
         self._sums += durations_ns.sum(axis=1)
         np.maximum(self._largest, durations_ns.max(axis=1), out=self._largest)
         self.count += durations_ns.shape[1]
 
     def merge(self, other: DurationHistograms) -> None:
         """Count what the other one has counted."""
-        self._counts += other._counts
+        n_columns = other._counts.shape[1]
+        if n_columns:
+            self._make_room(other._first, other._first + n_columns - 1)
+            at = other._first - self._first
+            self._counts[:, at : at + n_columns] += other._counts
         self._sums += other._sums
         np.maximum(self._largest, other._largest, out=self._largest)
         self.count += other.count
 
     def reset(self) -> None:
         """Start anew, empty."""
-        self._counts[:] = 0
+        self._counts = self._counts[:, :0]
         self._sums[:] = 0
         self._largest[:] = 0
         self.count = 0
@@ -60,7 +69,8 @@ class DurationHistograms:
         up_to = np.cumsum(self._counts[row])
         ranks = [max(1, math.ceil(self.count * percent / 100)) for percent in percents]
         largest = self.largest_ns(row)
-        return [min(_middle_of(bucket), largest) for bucket in np.searchsorted(up_to, ranks).tolist()]
+        buckets = (np.searchsorted(up_to, ranks) + self._first).tolist()
+        return [min(_middle_of(bucket), largest) for bucket in buckets]
 
     def mean_ns(self, row: int) -> float:
         """Exact mean; 0 where there are no durations."""
@@ -69,6 +79,25 @@ class DurationHistograms:
     def largest_ns(self, row: int) -> int:
         """Exact maximum; 0 where there are no durations."""
         return int(self._largest[row])
+
+    def by_doubling(self, row: int) -> list[tuple[int, int]]:
+        """How many took up to so many nanoseconds, and longer than the entry before: powers of two."""
+        octaves = self._counts[row].reshape(-1, _SUB_BUCKETS).sum(axis=1).tolist()
+        return [(1 << self._first // _SUB_BUCKETS + i, n) for i, n in enumerate(octaves)]
+
+    def _make_room(self, smallest: int, largest: int) -> None:
+        """Have columns for these buckets."""
+        n_columns = self._counts.shape[1]
+        if n_columns and self._first <= smallest and largest < self._first + n_columns:
+            return
+        if n_columns:
+            smallest, largest = min(smallest, self._first), max(largest, self._first + n_columns - 1)
+        first = smallest // _SUB_BUCKETS * _SUB_BUCKETS
+        room = np.zeros((len(self._counts), (largest // _SUB_BUCKETS + 1) * _SUB_BUCKETS - first), np.int64)
+        at = self._first - first
+        if n_columns:
+            room[:, at : at + n_columns] = self._counts
+        self._counts, self._first = room, first
 
 
 def _bucket_of(durations_ns: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -157,7 +157,7 @@ class ReconstructionModel:
                 self._interpreter.allocate_tensors()
             inputs = self._interpreter.get_input_details()
             outputs = self._interpreter.get_output_details()
-        except (RuntimeError, ValueError) as error:
+        except (RuntimeError, ValueError, SystemError) as error:  # the last from one built for another numpy
             raise InterpreterError(f"the interpreter refuses the model: {error}") from error
         if len(inputs) != 1 or len(outputs) != 1:
             raise InterpreterError("an autoencoder has one input and one output")

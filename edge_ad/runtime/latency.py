@@ -102,6 +102,11 @@ class LatencyRecorder:
             return {}
         return {name: self._summarize(row) for row, name in enumerate(_ROWS)}
 
+    def histogram_us(self) -> tuple[tuple[float, int], ...]:
+        """Upper bounds in microseconds, doubling, and how many decisions took as long in total."""
+        self.flush()
+        return tuple((bound_ns / 1000, n) for bound_ns, n in self._durations.by_doubling(len(STAGES)))
+
     def _summarize(self, row: int) -> LatencySummary:
         p50, p95, p99, p999 = self._durations.percentiles_ns(row, (50, 95, 99, 99.9))
         return LatencySummary(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from edge_ad.bundle.bundle import Bundle
 from edge_ad.detect.decision import Decision
@@ -60,14 +61,36 @@ class Monitor:
             self._newest = time
         return decision
 
-    def close(self) -> None:
-        """The stream has ended: an episode that is open ends with it, and what is held is written down."""
+    def end_episode(self) -> None:
+        """An episode that is open ends with the newest scored sample."""
         change = self.episodes.close(self._newest)
         if change is not None:
             self._hand_on(change)
+
+    def put_down(self) -> None:
+        """Write down what is held. An open episode stays open: the stream may go on in another process."""
         if self._recorder is not None:
             self._recorder.close()
         self.detector.close()
+
+    def close(self) -> None:
+        """The stream has ended: an episode that is open ends with it, and what is held is written down."""
+        self.end_episode()
+        self.put_down()
+
+    def save(self) -> dict[str, Any]:
+        """Where the stream is, as JSON values, for `restore`: without health, latency and arrivals."""
+        return {
+            "detector": self.detector.save(),
+            "episodes": self.episodes.save(),
+            "newest": self._newest,
+        }
+
+    def restore(self, saved: dict[str, Any]) -> None:
+        """Go on where the same bundle and variant were saved. Raises KeyError, TypeError, ValueError."""
+        self.detector.restore(saved["detector"])
+        self.episodes.restore(saved["episodes"])
+        self._newest = float(saved["newest"])
 
     def _hand_on(self, change: EpisodeChange) -> None:
         if self._tell is not None:

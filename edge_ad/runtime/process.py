@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import os
 import resource
 import signal
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 _START_TIME = 22 - 3
@@ -44,6 +46,16 @@ def cold_start_s() -> float | None:
         return max(0.0, time.clock_gettime(time.CLOCK_BOOTTIME) - started)
     except (OSError, ValueError, IndexError, AttributeError):
         return None
+
+
+def give_back_memory() -> None:
+    """Collect garbage, and give the system what the C library keeps for later; see malloc_trim(3).
+
+    Worth its milliseconds after something large was read for once, such as bundles.
+    """
+    gc.collect()
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 @contextmanager

@@ -7,12 +7,11 @@ take the installer along.
 from __future__ import annotations
 
 import json
-import multiprocessing
 import signal
 import warnings
 from dataclasses import dataclass
-from multiprocessing.connection import Connection
 from time import monotonic
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -24,6 +23,9 @@ from edge_ad.runtime.detector import Detector
 from edge_ad.runtime.engine import available_engines
 from edge_ad.runtime.interpreter import engine_in_use, interpreter_version, use_interpreter
 from edge_ad.runtime.process import signal_name
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
 
 TIME_LIMIT_S = 120
 """For one interpreter and all variants; a Pi of the first generations needs a few seconds."""
@@ -132,6 +134,8 @@ def require_golden_scores(bundle: Bundle) -> list[InterpreterTest]:
 
 def _replay_on(bundle: Bundle, name: str) -> InterpreterTest:
     # Forked: the child has numpy and the bundle already, which on a small board is half of the time.
+    import multiprocessing  # a service, which tests nothing, has better uses for its memory
+
     context = multiprocessing.get_context("fork")
     receiver, sender = context.Pipe(duplex=False)
     child = context.Process(target=_replay, args=(bundle, name, sender))

@@ -10,6 +10,9 @@ import random
 from dataclasses import dataclass, field
 from pathlib import Path
 
+_SECTOR = 512
+"""Bytes that are written whole or not at all."""
+
 
 @dataclass
 class Inode:
@@ -17,6 +20,25 @@ class Inode:
 
     now: bytes = b""
     safe: bytes = b""
+    loose: list[tuple[int, bytes | None]] = field(default_factory=list)
+    """Writes since it was synced, of a file that is not only appended to: where, and what; None where it was
+    cut off."""
+
+    def write_at(self, offset: int, data: bytes) -> None:
+        """Write somewhere into the file."""
+        self.loose.append((offset, data))
+        self.now = _written(self.now, offset, data)
+
+    def some_of_it(self, rng: random.Random) -> bytes:
+        """The safe contents with a random choice of the writes, each whole or torn between two sectors."""
+        found = self.safe
+        for offset, data in self.loose:
+            chance = rng.random()
+            if chance < 0.5:
+                found = _written(found, offset, data)
+            elif chance < 0.7 and data is not None:
+                found = _written(found, offset, data[: rng.randrange(0, len(data) + 1, _SECTOR)])
+        return found
 
 
 @dataclass
@@ -45,8 +67,12 @@ class Disk:
                 inode.now = b""
         elif operation == "write":
             self._file(path).now += data  # the store only ever appends or writes from the start
+        elif operation == "pwrite":
+            self._file(path).write_at(int(second), data)
         elif operation == "truncate":
             inode = self._file(path)
+            if inode.loose:
+                inode.loose.append((int(second), None))
             inode.now = inode.now[: int(second)]
         elif operation == "mkdir":
             self.names[path] = None
@@ -57,6 +83,7 @@ class Disk:
         elif operation == "fsync" and path in self.names and self.names[path] is not None:
             inode = self._file(path)
             inode.safe = inode.now
+            inode.loose.clear()
         elif operation == "fsync":
             for name in {*self.names, *self.safe_names}:
                 if str(Path(name).parent) == path:
@@ -83,6 +110,8 @@ class Disk:
     def _contents(self, inode: Inode | None, choose: random.Random | str) -> bytes | None:
         if inode is None:
             return None
+        if isinstance(choose, random.Random) and inode.loose:
+            return inode.some_of_it(choose)
         if isinstance(choose, random.Random):
             # What was appended to safe contents may be torn, and not these themselves.
             start = len(inode.safe) if inode.now.startswith(inode.safe) else 0
@@ -98,6 +127,13 @@ class Disk:
         inode = self.names[path]
         assert inode is not None
         return inode
+
+
+def _written(contents: bytes, offset: int, data: bytes | None) -> bytes:
+    """Contents with data written into them, or cut off there."""
+    if data is None:
+        return contents[:offset]
+    return contents[:offset].ljust(offset, b"\0") + data + contents[offset + len(data) :]
 
 
 def read_log(log: bytes) -> list[tuple[str, str, str, bytes]]:

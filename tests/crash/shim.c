@@ -80,6 +80,21 @@ ssize_t write(int fd, const void *data, size_t size) {
     return written;
 }
 
+/* SQLite's */
+ssize_t pwrite64(int fd, const void *data, size_t size, off64_t offset) {
+    REAL(pwrite64);
+    char path[PATH_MAX], text[32];
+    if (!path_of(fd, path)) return real(fd, data, size, offset);
+    switch (due(WRITE)) {
+    case 1: return -1;
+    case 2: real(fd, data, size / 2, offset); die();
+    }
+    ssize_t written = real(fd, data, size, offset);
+    snprintf(text, sizeof text, "%ld", (long)offset);
+    if (written > 0) note("pwrite", path, text, data, written);
+    return written;
+}
+
 #define ON_FD(name, arguments, call, label)                                                                   \
     int name arguments {                                                                                      \
         REAL(name);                                                                                           \

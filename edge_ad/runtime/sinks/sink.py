@@ -95,6 +95,8 @@ class EventSink(Sink):
 
     at_once: int = 1
     """How many deliveries may be under way at the same time; with 1 they keep their order."""
+    longest_s: float = 30.0
+    """Seconds after which a delivery has failed."""
 
     @abstractmethod
     async def deliver(self, event: Event) -> None:

@@ -31,3 +31,15 @@ def find_bundle(reference: str, store: Path | None = None) -> FoundBundle:
         return FoundBundle(reference, active.original, active.running)
     bundle = read(Path(reference), opened.keyring.policy())
     return FoundBundle(reference, bundle, bundle)
+
+
+def wanted_run(reference: str, store: Path | None = None) -> tuple[str, str | None]:
+    """Ids of the bundle, and of the overlay in force, that a service of `reference` would run now.
+
+    Raises BundleError, StoreError.
+    """
+    if not reference.startswith("@"):
+        return find_bundle(reference, store).bundle.manifest.bundle_id, None
+    state = open_store(store).state(reference[1:])
+    active = state.active or ""
+    return active, state.overlays.get(active)

@@ -44,6 +44,8 @@ class Service:
     ) -> None:
         self.bundle = bundle
         """What is to be run, an overlay included."""
+        self.overlay_id: str | None = None
+        """Of the overlay in force."""
         self._store = store
         self._say = say
         self._bundle_id = bundle.manifest.bundle_id
@@ -69,7 +71,10 @@ class Service:
         _tell_ignored(active.running, say)
         if active.notice:
             say(active.notice)
-        return cls(active.running, opened, active, trial_s, say)
+        service = cls(active.running, opened, active, trial_s, say)
+        if active.overlay is not None:
+            service.overlay_id = opened.state(active.asset).overlays.get(active.bundle_id)
+        return service
 
     def watched(self, emit: Callable[[Decision, str], None]) -> Callable[[Decision, str], None]:
         """`emit`, with an eye on what passes."""
@@ -90,6 +95,10 @@ class Service:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.close(error)
+
+    def close(self, error: BaseException | None = None) -> None:
+        """The service has ended, in good order or by `error`."""
         if not self._on_trial:
             return
         if isinstance(error, BundleError | InterpreterError):

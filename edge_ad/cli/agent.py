@@ -1,0 +1,46 @@
+"""`edge-ad agent`: detectors as a service."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+from edge_ad.cli.options import PATH, store_option
+
+
+@click.command()
+@click.argument("config", type=PATH)
+@click.option("--check", is_flag=True, help="Check CONFIG, and that its bundles can be read; start nothing.")
+@store_option
+def agent(config: Path, check: bool, store: Path | None) -> None:
+    """Watch the machines that CONFIG (a TOML file) names, until SIGTERM or the end of all streams.
+
+    SIGHUP lets newly activated bundles take over, without a sample lost. What CONFIG may say is in
+    docs/agent.md; firmware_configs/ has an example and a systemd unit.
+    """
+    import asyncio
+
+    from edge_ad.runtime.agent.agent import Agent
+    from edge_ad.runtime.agent.config import load_config
+    from edge_ad.runtime.store.open import find_bundle
+    from edge_ad.text import printable
+
+    # The journal of systemd reads a line's severity from such a prefix (sd-daemon(3)); 4 is a warning.
+    prefix = "<4>" if "JOURNAL_STREAM" in os.environ else "edge-ad: "
+
+    def say(text: str) -> None:
+        click.echo("\n".join(prefix + printable(line) for line in text.splitlines()), err=True)
+
+    loaded = load_config(config)
+    if check:
+        for asset in loaded.assets:
+            manifest = find_bundle(asset.reference, store).bundle.manifest
+            click.echo(f"{asset.name}: build {manifest.build_number} ({manifest.bundle_id[:12]})")
+        return
+
+    async def serve() -> None:
+        await Agent(loaded, store, say).run()
+
+    asyncio.run(serve())

@@ -1,0 +1,456 @@
+"""One asset's way from its source to the sinks, with whatever befalls it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import traceback
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+from edge_ad.detect.decision import Decision
+from edge_ad.detect.episodes import EpisodeChange, EpisodeTracker
+from edge_ad.errors import EdgeAdError, InterpreterError
+from edge_ad.runtime.agent.bundle_run import BundleRun
+from edge_ad.runtime.agent.config import AssetOptions
+from edge_ad.runtime.agent.history import RecentScores
+from edge_ad.runtime.agent.spool import Spool
+from edge_ad.runtime.events import Event, event_of
+from edge_ad.runtime.sinks.sink import DecisionSink, TakeDecision
+from edge_ad.runtime.sources.csv_lines import Sample
+from edge_ad.runtime.sources.source import Line, Source, SourceContext
+from edge_ad.runtime.store.open import wanted_run
+from edge_ad.runtime.troubles import Troubles
+
+_FLUSH_EVERY = 64
+"""Scored samples, of which the notes are then counted: they take more room than the counts."""
+_FIRST_WAIT_S = 5.0
+_LONGEST_WAIT_S = 60.0
+_FORMAT = 1
+"""Of the saved state."""
+
+
+class Pipeline:
+    """Reads lines, decides on them, hands decisions and events on, and keeps the place in the stream.
+
+    The order that makes events safe: a batch of lines is decided; the events that followed and the state of
+    the stream after it are written to the spool in one transaction; only then the source is told that it is
+    done with them. A process that is killed anywhere goes on from the last state, and comes to the same
+    events with the same ids.
+
+    A bundle that takes over is first run beside the one in service, on the same lines, until it decides too:
+    no sample is without a decision, and a bundle that cannot decide never takes over.
+    """
+
+    def __init__(
+        self,
+        options: AssetOptions,
+        open_source: Callable[[SourceContext], Source],
+        source_name: str,
+        sinks: Sequence[DecisionSink],
+        spool: Spool,
+        *,
+        store: Path | None,
+        troubles: Troubles,
+        loader: Executor,
+    ) -> None:
+        """`loader` runs what reads bundles. `source_name` tells kind and address of the source."""
+        self.options = options
+        self.source_name = source_name
+        self.recent = RecentScores()
+        self.run_: BundleRun | None = None
+        """The bundle in service."""
+        self.down: str | None = "not started yet"
+        """Why there is none."""
+        self.newest: tuple[Decision, str] | None = None
+        """Decision, and its time as written."""
+        self.newest_scored: Decision | None = None
+        self.lines = self.bad_lines = self.swaps = 0
+        self.arrived: float | None = None
+        """When the newest line came, on the monotonic clock."""
+        self.lag_s: float | None = None
+        self.busy_since: float | None = None
+        """Since when a batch is being worked on; None while the source is waited for."""
+        self.has_ended = False
+        self.source: Source | None = None
+        self.ready = asyncio.Event()
+        """Set once a bundle is in service and the source is open."""
+        self._open_source = open_source
+        self._sinks = sinks
+        self._spool = spool
+        self._store = store
+        self._troubles = troubles
+        self._note = troubles.at(options.name)
+        self._loader = loader
+        self._lines: deque[Line] = deque()
+        self._takers: list[TakeDecision] = []
+        self._next: BundleRun | None = None
+        """A bundle that is about to take over."""
+        self._outdone = 0
+        """Decisions that the one in service could score and the next one could not."""
+        self._events: list[Event] = []
+        self._position: str | None = None
+        self._changed = False
+        self._is_stopping = False
+        self._reading: asyncio.Future[Sequence[Line]] | None = None
+        self._wake = asyncio.Event()
+        self._failures = 0
+        """How often in a row the model failed without deciding on anything in between."""
+
+    # --- the stream ---------------------------------------------------------------------------------
+
+    async def run(self, saved: str | None) -> None:
+        """Serve until the stream ends or the task is cancelled. `saved` is an earlier process's state."""
+        try:
+            state = self._parsed(saved)
+            await self._put_in_service(state.get("run", {}).get("header"))
+            self._resume(state)
+            self._position = state.get("position")
+            self.source = self._open_source(self._context())
+        finally:
+            self.ready.set()
+        try:
+            while lines := await self._read():
+                self.busy_since = monotonic()
+                await self._work(lines, self.source)
+                self.busy_since = None
+                # A source that has lines ready would never let others have their turn.
+                await asyncio.sleep(0)
+            if not self._is_stopping:
+                self._hand_on_rest()
+                await self._save_events()
+                self.has_ended = True
+        finally:
+            await self.source.close()
+
+    @property
+    def state(self) -> str:
+        """Of the newest decision, or `waiting`, `ended`, `down`; see `AssetSnapshot`."""
+        if self.run_ is None:
+            return "down"
+        if self.has_ended:
+            return "ended"
+        return "waiting" if self.newest is None else self.newest[0].state
+
+    def stop(self) -> None:
+        """Let `run` return as soon as what was read is decided and safe."""
+        self._is_stopping = True
+        if self._reading is not None:
+            self._reading.cancel()
+
+    async def _read(self) -> Sequence[Line]:
+        """The next lines; none at the end of the stream, or when the agent stops."""
+        while not self._is_stopping and self.source is not None:
+            self._reading = asyncio.ensure_future(self.source.read())
+            try:
+                return await self._reading
+            except asyncio.CancelledError:
+                if not self._is_stopping:
+                    raise
+            except Exception as error:  # noqa: BLE001  a third party's: it must not end the monitoring
+                self._note("source-failed", f"the source failed ({error!r}); it is opened anew")
+                await self.source.close()
+                await asyncio.sleep(_FIRST_WAIT_S)
+                self.source = self._open_source(self._context())
+            finally:
+                self._reading = None
+        return ()
+
+    async def _work(self, lines: Sequence[Line], source: Source) -> None:
+        self.lines += len(lines)
+        self._lines.extend(lines)
+        while self._lines:
+            try:
+                self._decide()
+            except InterpreterError as error:
+                await self._replace_failed(error)
+            except Exception:  # noqa: BLE001  a third party's sink, or a mistake of ours: one line is lost
+                self._note("internal-error", f"a line was lost: {traceback.format_exc()}")
+        self.arrived = lines[-1].arrived
+        if self.arrived is not None:
+            self.lag_s = max(0.0, monotonic() - self.arrived)
+        self._position = source.position()
+        self._changed = True
+        for sink in self._sinks:
+            sink.flush()
+        await self._save_events()
+        source.done()
+
+    def _decide(self) -> None:
+        """Decide on the lines that are there."""
+        lines = self._lines
+        while lines:
+            run = self._running()
+            line = lines.popleft()
+            for decision, sample in run.decide(line):
+                self._hand_on(decision, sample)
+            if self._next is not None:
+                self._try_next(line)
+        latency = self._running().monitor.detector.latency
+        if len(latency.pending) >= _FLUSH_EVERY:
+            latency.flush()
+
+    def _hand_on(self, decision: Decision, sample: Sample) -> None:
+        for take in self._takers:
+            take(decision, sample.stamp)
+        self.recent.add(decision)
+        self.newest = decision, sample.stamp
+        if decision.score is not None:
+            self.newest_scored = decision
+            self._failures = 0
+        if sample.problem is not None:
+            self.bad_lines += 1
+            self._note("bad-line", f"line {sample.line} cannot be read: {sample.problem}")
+        run = self._running()
+        if run.changes:
+            self._take_changes(run)
+
+    def _hand_on_rest(self) -> None:
+        """The stream has ended."""
+        run = self._running()
+        for decision, sample in run.end():
+            self._hand_on(decision, sample)
+        self._take_changes(run)
+        self._changed = True
+        for sink in self._sinks:
+            sink.flush()
+
+    def _take_changes(self, run: BundleRun) -> None:
+        for change in run.changes:
+            self._take_change(run.service.label, run.service.severities, change)
+        run.changes.clear()
+
+    def _take_change(self, label: str, severities: Sequence[str], change: EpisodeChange) -> None:
+        severity = change.episode.severity
+        rank = severities.index(severity) if severity in severities else -1
+        self._events.append(event_of(self.options.name, label, change, rank))
+
+    async def _save_events(self) -> None:
+        if self._events:
+            events, self._events = self._events, []
+            await self._spool.add(events, {self.options.name: self._state()})
+            self._changed = False
+
+    # --- the place in the stream --------------------------------------------------------------------
+
+    def take_state(self) -> str | None:
+        """The state to be saved; None where nothing happened since it was taken last."""
+        if not self._changed or self.busy_since is not None or self.run_ is None:
+            return None
+        self._changed = False
+        return self._state()
+
+    def _state(self) -> str:
+        run = self._running()
+        severities = run.service.severities
+        channels = [channel.name for channel in run.service.channels]
+        state = {
+            "format": _FORMAT,
+            "source": self.source_name,
+            "position": self._position,
+            "label": run.service.label,
+            "channels": channels,
+            "severities": severities,
+            "run": run.save(),
+        }
+        return json.dumps(state)
+
+    def _parsed(self, saved: str | None) -> dict[str, Any]:
+        if saved is None:
+            return {}
+        try:
+            state = json.loads(saved)
+            if state["format"] != _FORMAT:
+                raise ValueError("of another edge_ad")
+            is_same_source = state["source"] == self.source_name
+            state["run"]["key"], state["run"]["header"], state["position"]
+        except (ValueError, KeyError, TypeError) as error:
+            self._note("state-lost", f"the saved state makes no sense ({error!r}); the stream begins anew")
+            return {}
+        if not is_same_source:
+            self._troubles.say(self.options.name, "another source than before: the stream begins anew")
+            state["position"] = None
+            state["run"]["key"] = None
+        return dict(state)
+
+    def _resume(self, state: dict[str, Any]) -> None:
+        """Go on where an earlier process was, as far as the bundle is the same."""
+        if not state:
+            return
+        run = self._running()
+        try:
+            if state["run"]["key"] == run.key:
+                run.restore(state["run"])
+                return
+            # Another bundle is in service: an episode of the former one is over.
+            tracker = EpisodeTracker(state["channels"], state["severities"])
+            tracker.restore(state["run"]["monitor"]["episodes"])
+            change = tracker.close(float(state["run"]["monitor"]["newest"]))
+            if change is not None:
+                self._take_change(state["label"], state["severities"], change)
+        except (KeyError, TypeError, ValueError) as error:
+            self._note("state-lost", f"the saved state makes no sense ({error!r}); the window fills anew")
+
+    def _context(self) -> SourceContext:
+        name = self.options.name
+        return SourceContext(
+            asset=name,
+            sample_period_s=self._running().service.sample_period_s,
+            position=self._position,
+            note=self._note,
+            say=lambda text: self._troubles.say(name, text),
+        )
+
+    # --- bundles ------------------------------------------------------------------------------------
+
+    async def reload(self) -> None:
+        """Let another bundle take over if another one is active now: after it has shown that it decides."""
+        if self.run_ is None:
+            self._wake.set()  # it is being tried anyway
+            return
+        service = self.run_.service
+        running = service.bundle_id, service.overlay_id
+        try:
+            wanted = await self._in_loader(lambda: wanted_run(self.options.reference, self._store))
+            if wanted == running:
+                self._drop_next()
+                return
+            if self._next is not None and wanted == (
+                self._next.service.bundle_id,
+                self._next.service.overlay_id,
+            ):
+                return
+            following = await self._in_loader(lambda: self._load(self._running().decoder.header))
+        except EdgeAdError as error:
+            self._note("not-reloaded", f"{error}; the bundle in service goes on")
+            return
+        self._drop_next()
+        self._next, self._outdone = following, 0
+        self._troubles.say(self.options.name, f"{_name(following)} takes over as soon as it decides")
+
+    def _try_next(self, line: Line) -> None:
+        """Let the next bundle decide on a line as well; it takes over with the line after its first score."""
+        following = self._next
+        if following is None:
+            return
+        try:
+            for _ in following.decide(line):
+                pass
+        except InterpreterError as error:
+            self._refuse_next(error)
+            return
+        if following.newest is not None and following.newest.score is not None:
+            self._swap(following)
+            return
+        newest = self._running().newest
+        if newest is not None and newest.score is not None:
+            self._outdone += 1
+        if self._outdone > 10 * following.window_length + 100:
+            newest_reason = (
+                following.newest.reason if following.newest is not None else "no line could be read"
+            )
+            self._refuse_next(
+                InterpreterError(
+                    f"no decision on {self._outdone} samples on which the bundle in service decided "
+                    f"({newest_reason})"
+                )
+            )
+
+    def _swap(self, following: BundleRun) -> None:
+        former = self._running()
+        former.end_episode()
+        self._take_changes(former)
+        former.close()
+        self._next = None
+        # What it said while it was on its own: of that, only an episode that is open counts.
+        following.changes.clear()
+        self._install(following)
+        opened = following.monitor.episodes.open
+        if opened is not None:
+            following.changes.append(EpisodeChange("began", opened))
+            self._take_changes(following)
+        self.swaps += 1
+        self._troubles.say(self.options.name, f"{_name(following)} has taken over from {_name(former)}")
+
+    def _refuse_next(self, error: InterpreterError) -> None:
+        following, self._next = self._next, None
+        if following is not None:
+            following.close(error)
+            self._note("bundle-refused", f"{_name(following)} does not take over: {error}")
+
+    def _drop_next(self) -> None:
+        if self._next is not None:
+            self._next.close()
+            self._next = None
+
+    async def _put_in_service(self, header: str | None) -> None:
+        """Load the asset's bundle, however often it takes."""
+        wait_s = _FIRST_WAIT_S
+        while True:
+            try:
+                run = await self._in_loader(lambda: self._load(header))
+            except EdgeAdError as error:
+                self.down = str(error)
+                self._note("down", f"{error}; tried again in {wait_s:g} s, or at a reload")
+                self.ready.set()  # the others are not to wait for this one
+                self._wake.clear()
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._wake.wait(), wait_s)
+                wait_s = min(2 * wait_s, _LONGEST_WAIT_S)
+            else:
+                self._install(run)
+                return
+
+    async def _replace_failed(self, error: InterpreterError) -> None:
+        """The model failed at a line: end its service, which may roll it back, and begin anew."""
+        failed = self._running()
+        wait_s = min(_LONGEST_WAIT_S, 2.0**self._failures - 1)
+        self._failures += 1
+        self._note("model-failed", f"{_name(failed)}: {error}; it is loaded anew in {wait_s:g} s")
+        self._drop_next()
+        header = failed.decoder.header
+        failed.end_episode()
+        self._take_changes(failed)
+        failed.close(error)
+        self.run_ = None
+        self.busy_since = None  # waiting for a bundle is no work that hangs
+        await asyncio.sleep(wait_s)
+        await self._put_in_service(header)
+        self.busy_since = monotonic()
+
+    def _install(self, run: BundleRun) -> None:
+        self.run_, self.down = run, None
+        self._takers = [sink.begin(run.service) for sink in self._sinks]
+
+    def _load(self, header: str | None) -> BundleRun:
+        name = self.options.name
+        return BundleRun(
+            self.options,
+            self._store,
+            self._note,
+            lambda text: self._troubles.say(name, text),
+            header=header,
+        )
+
+    async def _in_loader(self, call: Callable[[], Any]) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self._loader, call)
+
+    def _running(self) -> BundleRun:
+        if self.run_ is None:
+            raise RuntimeError("no bundle is in service")
+        return self.run_
+
+    def close(self) -> None:
+        """The agent stops: write down what is held. The state must have been taken before."""
+        self._drop_next()
+        if self.run_ is not None:
+            self.run_.close()
+
+
+def _name(run: BundleRun) -> str:
+    return f"build {run.service.build_number} ({run.service.label})"

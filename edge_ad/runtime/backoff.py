@@ -1,0 +1,28 @@
+"""How long to wait before the next attempt."""
+
+from __future__ import annotations
+
+import random
+
+LONGEST_S = 60.0
+
+
+class Backoff:
+    """Doubles with every attempt, up to a minute, and varies by a quarter.
+
+    Agents that lost the same broker do not all come back at the same moment.
+    """
+
+    def __init__(self, first_s: float = 1.0) -> None:
+        self._first_s = first_s
+        self._next_s = first_s
+
+    def next(self) -> float:
+        """Seconds to wait now."""
+        wait_s = self._next_s
+        self._next_s = min(2 * wait_s, LONGEST_S)
+        return wait_s * random.uniform(0.75, 1.25)  # noqa: S311  no secret
+
+    def reset(self) -> None:
+        """It went well."""
+        self._next_s = self._first_s

@@ -1,0 +1,85 @@
+"""What decides which packages the Python of this process can install and load."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+import struct
+import sys
+import sysconfig
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+PACKAGES = (
+    "numpy",
+    "ai-edge-litert",
+    "tflite-runtime",
+    "cryptography",
+    "gpiozero",
+    "paho-mqtt",
+    "prometheus-client",
+    "pyserial",
+    "waitress",
+)
+_32_BIT = {"x86_64": "i686", "amd64": "i686", "i386": "i686", "aarch64": "armv7l", "armv8l": "armv7l"}
+_SAME = {"amd64": "x86_64", "arm64": "aarch64"}
+
+
+@dataclass(frozen=True)
+class PythonFacts:
+    """A Python and the machine it was built for."""
+
+    version: tuple[int, int, int]
+    executable: str
+    machine: str
+    """The kernel's, as `uname -m` says it."""
+    bits: int
+    """Of a pointer: 32 or 64."""
+    libc: tuple[str, str]
+    """Name and version of the C library; empty where it is not glibc."""
+    in_environment: bool
+    """Whether it is one of a virtual environment."""
+    is_managed: bool
+    """Whether the system's package manager keeps it for itself (PEP 668)."""
+    packages: Mapping[str, str] = field(default_factory=dict)
+    """Version of each package of interest that is installed."""
+
+    @property
+    def wheel_machine(self) -> str:
+        """The machine that packages must be built for; a 32-bit Python takes 32-bit ones on any kernel."""
+        machine = self.machine.lower()
+        return _32_BIT.get(machine, machine) if self.bits == 32 else _SAME.get(machine, machine)
+
+    @property
+    def short_version(self) -> str:
+        """Such as `3.11`."""
+        return f"{self.version[0]}.{self.version[1]}"
+
+    @classmethod
+    def here(cls) -> PythonFacts:
+        """The Python of this process."""
+        in_environment = sys.prefix != sys.base_prefix
+        return cls(
+            version=sys.version_info[:3],
+            executable=sys.executable or "python3",
+            machine=platform.machine(),
+            bits=8 * struct.calcsize("P"),
+            libc=platform.libc_ver(),
+            in_environment=in_environment,
+            is_managed=not in_environment and _marker().exists(),
+            packages={name: version for name in PACKAGES if (version := _version(name))},
+        )
+
+
+def _marker() -> Path:
+    # https://packaging.python.org/en/latest/specifications/externally-managed-environments/
+    return Path(sysconfig.get_path("stdlib"), "EXTERNALLY-MANAGED")
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    # KeyError, OSError, UnicodeDecodeError: what an interrupted installation left
+    except (importlib.metadata.PackageNotFoundError, KeyError, OSError, UnicodeDecodeError):
+        return None
