@@ -67,6 +67,13 @@ class ToyStream:
         return self._separator.join([stamp, *(f"{value:.6f}" for value in self.values(number))]) + "\n"
 
 
+def unit_environment() -> dict[str, str]:
+    """What the systemd unit sets for the agent."""
+    unit = (ROOT / "firmware_configs" / "edge-ad-agent.service").read_text()
+    (line,) = [line for line in unit.splitlines() if line.startswith("Environment=")]
+    return dict(entry.split("=") for entry in line.removeprefix("Environment=").split())
+
+
 class Listener:
     """The service manager's end of the notification socket."""
 
@@ -114,7 +121,7 @@ class AgentProcess:
         if self.listener is not None:
             self.listener.close()
         self.listener = Listener(self.folder)
-        environment = os.environ | {"NOTIFY_SOCKET": str(self.listener.path), "OPENBLAS_NUM_THREADS": "1"}
+        environment = os.environ | unit_environment() | {"NOTIFY_SOCKET": str(self.listener.path)}
         if self._watchdog_s:
             environment["WATCHDOG_USEC"] = str(int(self._watchdog_s * 1e6))
         with self.log_path.open("ab") as log:

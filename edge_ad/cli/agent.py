@@ -24,6 +24,7 @@ def agent(config: Path, check: bool, store: Path | None) -> None:
 
     from edge_ad.runtime.agent.agent import Agent
     from edge_ad.runtime.agent.config import load_config
+    from edge_ad.runtime.process import share_one_heap
     from edge_ad.runtime.store.open import find_bundle
     from edge_ad.text import printable
 
@@ -33,6 +34,7 @@ def agent(config: Path, check: bool, store: Path | None) -> None:
     def say(text: str) -> None:
         click.echo("\n".join(prefix + printable(line) for line in text.splitlines()), err=True)
 
+    share_one_heap()
     loaded = load_config(config)
     if check:
         for asset in loaded.assets:

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+_M_ARENA_MAX = -8
 _START_TIME = 22 - 3
 """Place of the 22nd field of a process status among those from the third on; see proc(5)."""
 
@@ -48,12 +49,23 @@ def cold_start_s() -> float | None:
         return None
 
 
+def share_one_heap() -> None:
+    """Let all threads allocate from one heap: each further one would keep half a megabyte; see mallopt(3).
+
+    Of effect for threads that are started afterwards; glibc only.
+    """
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
+
+
 def give_back_memory() -> None:
     """Collect garbage, and give the system what the C library keeps for later; see malloc_trim(3).
 
-    Worth its milliseconds after something large was read for once, such as bundles.
+    Worth its milliseconds once a service has read all that it needs. What is there then is left out of later
+    collections, which would take tens of milliseconds to look at it again and again.
     """
     gc.collect()
+    gc.freeze()
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)
 

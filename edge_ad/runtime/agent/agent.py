@@ -18,13 +18,12 @@ from edge_ad.runtime.agent.config import AgentConfig, Part
 from edge_ad.runtime.agent.courier import Courier
 from edge_ad.runtime.agent.notify import ServiceManager
 from edge_ad.runtime.agent.pipeline import Pipeline
-from edge_ad.runtime.agent.snapshot import AgentSnapshot, History
 from edge_ad.runtime.agent.spool import Spool
 from edge_ad.runtime.agent.view import asset_snapshot
-from edge_ad.runtime.http.server import HttpServer
 from edge_ad.runtime.mqtt.brokers import Brokers
 from edge_ad.runtime.process import cpu_seconds, give_back_memory, resident_bytes
 from edge_ad.runtime.sinks.sink import DecisionSink, EventSink, Sink, SinkContext
+from edge_ad.runtime.snapshot import AgentSnapshot, History
 from edge_ad.runtime.store.store import open_store
 from edge_ad.runtime.troubles import Troubles
 
@@ -58,6 +57,8 @@ class Agent:
         event_sinks = {key: sink for key, sink in self._sinks.items() if isinstance(sink, EventSink)}
         self._http = None
         if config.http is not None:
+            from edge_ad.runtime.http.server import HttpServer  # most devices are looked at from elsewhere
+
             self._http = HttpServer(config.http, self, *self._voice("http"))
         note, tell = self._voice("spool")
         self._spool = Spool(

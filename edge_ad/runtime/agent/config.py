@@ -172,8 +172,8 @@ def _config(path: Path, tables: dict[str, Any]) -> AgentConfig:
     for part in (*sources.values(), *sinks):
         broker = getattr(part.options, "broker", None)
         if part.kind == "mqtt" and broker not in brokers:
-            known = ", ".join(brokers) or "none"
-            raise DecodeError(f"{part.name}: there is no [broker.{broker}]; there are: {known}")
+            there = ", ".join(brokers) or "none"
+            raise DecodeError(f"{part.name}: there is no [broker.{broker}]; there are: {there}")
     return AgentConfig(
         path,
         agent,

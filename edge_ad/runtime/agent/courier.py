@@ -7,11 +7,11 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from time import monotonic
 
-from edge_ad.runtime.agent.snapshot import SinkSnapshot
 from edge_ad.runtime.agent.spool import Spool
 from edge_ad.runtime.backoff import Backoff
 from edge_ad.runtime.events import Event
 from edge_ad.runtime.sinks.sink import DeliveryError, EventSink
+from edge_ad.runtime.snapshot import SinkSnapshot
 from edge_ad.runtime.troubles import Note
 
 HOPELESS_RETRIES = 10

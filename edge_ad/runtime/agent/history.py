@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from edge_ad.detect.decision import Decision
-from edge_ad.runtime.agent.snapshot import History
+from edge_ad.runtime.snapshot import History
 
 N_POINTS = 600
 """Ten minutes of a stream with a sample a second or more."""

@@ -180,6 +180,8 @@ class Pipeline:
             sink.flush()
         await self._save_events()
         source.done()
+        for sink in self._sinks:
+            await sink.drain()
 
     def _decide(self) -> None:
         """Decide on the lines that are there."""

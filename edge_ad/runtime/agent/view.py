@@ -5,7 +5,7 @@ from __future__ import annotations
 from time import monotonic
 
 from edge_ad.runtime.agent.pipeline import Pipeline
-from edge_ad.runtime.agent.snapshot import AssetSnapshot
+from edge_ad.runtime.snapshot import AssetSnapshot
 
 
 def asset_snapshot(pipeline: Pipeline) -> AssetSnapshot:

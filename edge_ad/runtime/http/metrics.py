@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from edge_ad.errors import MissingDependencyError
-from edge_ad.runtime.agent.snapshot import AgentSnapshot, AssetSnapshot, SinkSnapshot
+from edge_ad.runtime.snapshot import AgentSnapshot, AssetSnapshot, SinkSnapshot
 
 if TYPE_CHECKING:
     from prometheus_client.core import Metric

@@ -12,9 +12,9 @@ from concurrent.futures import Future
 from typing import Any, Generic, TypeVar
 
 from edge_ad.bundle.codec import encode
-from edge_ad.runtime.agent.snapshot import AgentSnapshot, History
 from edge_ad.runtime.http.message import JSON, Response
 from edge_ad.runtime.http.view import AgentView
+from edge_ad.runtime.snapshot import AgentSnapshot, History
 
 T = TypeVar("T")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from edge_ad.runtime.agent.snapshot import AgentSnapshot, History
+from edge_ad.runtime.snapshot import AgentSnapshot, History
 
 
 class AgentView(Protocol):

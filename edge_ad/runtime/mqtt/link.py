@@ -241,7 +241,7 @@ class _LastError(logging.Logger):
 
     def log(self, level: int, msg: object, *args: object, **options: Any) -> None:
         """Called several times for every packet, so that nothing else may happen here."""
-        if level >= logging.ERROR:
+        if level >= logging.ERROR and args:  # without, it is about paho-mqtt's own state
             self._text = str(msg) % args
 
     def take(self) -> str | None:

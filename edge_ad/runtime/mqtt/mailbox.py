@@ -36,4 +36,4 @@ class Mailbox:
             calls, self._calls = self._calls, deque()
             self._is_waking = False
         for call, args in calls:
-            call(*args)
+            self._loop.call_soon(call, *args)  # each by itself: one that fails does not take others along

@@ -73,6 +73,10 @@ class DecisionFile(DecisionSink):
             self._writer.put(self._lines)
             self._lines.clear()
 
+    async def drain(self) -> None:
+        """Let the disk come along."""
+        await self._writer.drain()
+
     async def close(self) -> None:
         """Write what there is."""
         self.flush()

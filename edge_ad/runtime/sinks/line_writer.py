@@ -8,15 +8,17 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from time import monotonic
 
 from edge_ad.runtime.sinks.rotating_file import RotatingFile
 from edge_ad.runtime.troubles import Note
 
-_MOST_CHARACTERS = 1 << 20
+_MOST_CHARACTERS = 1 << 22
 """That wait for the disk."""
 _PIECE = 1 << 16
 """Characters that are written at a time, about."""
 _GATHER_S = 0.02
+_PATIENCE_S = 1.0
 _CLOSE_WITHIN_S = 3.0
 
 
@@ -50,8 +52,14 @@ class LineWriter:
             n = len(lines)
             self._note("lines-lost", f"{self._path} takes lines too slowly: {n} are lost", n)
         elif is_idle:
-            # To wake a thread costs as much as to decide on a sample: what comes meanwhile goes along.
+            # To wake a thread costs as much as to decide on a sample: what comes meanwhile goes with it.
             asyncio.get_running_loop().call_later(_GATHER_S, self._begin)
+
+    async def drain(self) -> None:
+        """Wait while much is on its way, but not for a disk that takes nothing: lines are lost then."""
+        deadline = monotonic() + _PATIENCE_S
+        while self._n_characters > _MOST_CHARACTERS // 4 and monotonic() < deadline:
+            await asyncio.sleep(_GATHER_S / 4)
 
     def _begin(self) -> None:
         with contextlib.suppress(RuntimeError):  # closed by now, and all of it written

@@ -89,6 +89,9 @@ class DecisionSink(Sink):
     def flush(self) -> None:
         """A batch of samples is decided: hand on what was gathered."""
 
+    async def drain(self) -> None:
+        """Wait, for a second or so at the most, where more would be lost: sources can wait, too."""
+
 
 class EventSink(Sink):
     """Takes the events of alarm episodes, each at least once: what fails is tried again."""

@@ -19,6 +19,7 @@ from edge_ad.text import printable
 
 _SAME_MOMENT_S = 1e-6
 """Between samples that arrive together, and so that each has a time of its own."""
+_NO_HEADER = "no line of column names came yet"
 _LONGEST_SAID = 300
 """Characters of a header that are told."""
 _LONGEST_NAMES = 1 << 16
@@ -179,8 +180,8 @@ class CsvDecoder:
                 self._rows = self._below(cells, "the configured columns")
             except HeaderError as error:
                 raise ConfigurationError(f"format: {error}") from error
-        elif header is not None:
-            self._adopt(header)
+        elif header is not None and not self._adopt(header):
+            self._complain(header)
 
     def decode(self, line: Line) -> Sample | None:
         """See Decoder."""
@@ -203,8 +204,8 @@ class CsvDecoder:
     def _decode_first(self, line: Line) -> Sample | None:
         line = line._replace(text=line.text.removeprefix("\ufeff"), first=False)
         if not line.number:  # given again, for those who do not know it
-            if self._rows is None:
-                self._adopt(line.text)
+            if self._rows is None and not self._adopt(line.text) and self._reads_like_names(line.text):
+                self._complain(line.text)
             return None
         if self._is_header(line.text):
             return None
@@ -222,29 +223,32 @@ class CsvDecoder:
         if self._is_header(line.text):
             return None
         if self._problem is None:
-            self._problem = self._complain(line.text)
-        return self._unreadable(line, self._problem)
+            self._complain(line.text)
+        return self._unreadable(line, self._problem or _NO_HEADER)
 
-    def _complain(self, text: str) -> str:
-        """Say why nothing can be read."""
-        if not self._reads_like_names(text):
-            problem = "no line of column names came yet"
+    def _complain(self, text: str) -> None:
+        """Say why nothing can be read, after a line that should have been a header."""
+        self._problem = self._flaw(text) if self._reads_like_names(text) else None
+        if self._problem is None:
+            self._problem = _NO_HEADER
             self._note(
                 "no-header",
-                f"{problem}: lines cannot be read until there is one; for a stream without, name them: "
+                f"{_NO_HEADER}: lines cannot be read until one comes; for a stream without, name columns: "
                 'format = { columns = ["…", "…"] }',
             )
-            return problem
-        try:
-            self._below(text, "the header")
-        except HeaderError as error:
-            problem = _said(str(error))
         else:
-            raise AssertionError("a header that fits is taken as one")
-        self._note(
-            "missing-column", f"{problem}; lines cannot be read until a header comes that has what is wanted"
-        )
-        return problem
+            self._note(
+                "missing-column",
+                f"{self._problem}; lines cannot be read until a header comes that has what is wanted",
+            )
+
+    def _flaw(self, header: str) -> str | None:
+        """What is wrong with a line of column names."""
+        try:
+            self._below(header, "the header")
+        except HeaderError as error:
+            return _said(str(error))
+        return None
 
     def _is_header(self, text: str) -> bool:
         """Whether the line names all that is wanted; if so, it is in force from here on."""

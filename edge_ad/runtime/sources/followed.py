@@ -22,7 +22,7 @@ from edge_ad.runtime.sources.regular_file import (
     said,
 )
 from edge_ad.runtime.sources.source import Line, Source, SourceContext
-from edge_ad.runtime.sources.waiting import Backoff
+from edge_ad.runtime.sources.waiting import Pause
 
 _SHORTEST_POLL_S, _LONGEST_POLL_S = 0.02, 0.5
 _TORN = "cut off: the file ends within the line, and another one goes on"
@@ -45,6 +45,11 @@ class FollowOptions:
         if self.poll_s is not None and not 0.001 <= self.poll_s <= 3600:
             raise ValueError("poll_s must lie between 0.001 and 3600")
 
+    @property
+    def address(self) -> str:
+        """Where the stream comes from."""
+        return self.path
+
 
 Options = FollowOptions
 
@@ -63,15 +68,13 @@ class FollowedFile:
     files that are compressed at once are not read.
     """
 
-    def __init__(
-        self, options: FollowOptions, context: SourceContext, backoff: Backoff | None = None
-    ) -> None:
-        """`backoff` tells how long to wait for a file that cannot be read."""
+    def __init__(self, options: FollowOptions, context: SourceContext, pause: Pause | None = None) -> None:
+        """`pause` tells how long to wait for a file that cannot be read."""
         self._path = Path(options.path)
         period_s = context.sample_period_s / 4
         self._poll_s = options.poll_s or min(max(period_s, _SHORTEST_POLL_S), _LONGEST_POLL_S)
         self._note, self._say = context.note, context.say
-        self._backoff = backoff or Backoff()
+        self._pause = pause or Pause()
         self._mark = parsed_mark(context)
         """Where to go on once a file can be opened."""
         self._skips = not options.from_start and self._mark is None
@@ -86,7 +89,7 @@ class FollowedFile:
     async def read(self) -> Sequence[Line]:
         """See Source. Lines are timed, once those are read that were there before."""
         while True:
-            await self._backoff.wait()
+            await self._pause.wait()
             try:
                 lines = self._open() if self._file is None else self._file.take() or self._go_on(self._file)
             except OSError as error:
@@ -148,11 +151,12 @@ class FollowedFile:
             return None
         rotated = self._rotated()
         own = next((r for r in rotated if r.identity == file.identity), None)
+        since = file.changed_ns
         if own is not None and own.scheme is not None:
+            # By time as well: there are those who give the newest file the highest number.
             later = [r for r in rotated if r.scheme == own.scheme and r.order > own.order]
-            later.sort(key=lambda r: r.order)
+            later = sorted((r for r in later if r.changed_ns >= since), key=lambda r: r.order)
         else:  # deleted, or under a name that says nothing
-            since = file.changed_ns
             later = [r for r in rotated if r.scheme is not None and r.changed_ns > since]
             later.sort(key=lambda r: r.changed_ns)
         if later and (status is None or later[0].identity != (status.st_dev, status.st_ino)):
@@ -181,7 +185,7 @@ class FollowedFile:
         if self._is_missed:
             self._is_missed = False
             self._say(f"{self._path} is there")
-        self._backoff.worked()
+        self._pause.worked()
         is_begun, self._is_begun = self._is_begun, True
         self._file, self._mark, self._skips = file, None, False
         first = None if is_begun or not file.mark().offset else file.first_line()
@@ -201,7 +205,7 @@ class FollowedFile:
                     return file
                 file.close()
         # One that was emptied meanwhile, or has the number of one that was deleted: newer, in any case.
-        oldest = None or self._path
+        oldest = own[0] if own else self._path
         file = RegularFile(oldest)
         self._note(
             "lines-missing",
@@ -227,7 +231,7 @@ class FollowedFile:
             self._mark = self._file.mark()
         self._let_go()
         self._is_missed = True
-        wait_s = self._backoff.failed()
+        wait_s = self._pause.failed()
         self._note("unreadable-file", f"{said(error, self._path)}; tried again in {wait_s:.0f} s")
 
     def position(self) -> str | None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from time import monotonic
 
 from edge_ad.runtime.sources.source import LONGEST_LINE, MOST_AT_ONCE, Line, SourceContext
-from edge_ad.runtime.sources.waiting import Backoff
+from edge_ad.runtime.sources.waiting import Pause
 
 _MOST_HELD = 1024
 
@@ -34,7 +34,7 @@ class BlockingSource:
         name: str,
         wake: Callable[[], None] | None = None,
         most_held: int = _MOST_HELD,
-        backoff: Backoff | None = None,
+        pause: Pause | None = None,
     ) -> None:
         """`name` is what the log calls it.
 
@@ -44,7 +44,7 @@ class BlockingSource:
         self._make, self._name, self._wake = make, name, wake
         self._note, self._say = context.note, context.say
         self._most_held = most_held
-        self._backoff = backoff or Backoff()
+        self._pause = pause or Pause()
         self._number = 0
         self._is_missed = False
         self._thread: threading.Thread | None = None
@@ -115,7 +115,7 @@ class BlockingSource:
         if self._is_missed:
             self._say(f"{self._name} gives lines again")
             self._is_missed = False
-            self._backoff.worked()
+            self._pause.worked()
         problem: str | None = None
         if len(text) > LONGEST_LINE:
             text, problem = text[:LONGEST_LINE], f"longer than {LONGEST_LINE} characters, the rest is dropped"
@@ -142,7 +142,7 @@ class BlockingSource:
 
     def _wait_after(self, error: Exception) -> None:
         self._is_missed = True
-        wait_s = self._backoff.failed()
+        wait_s = self._pause.failed()
         text = str(error) or "no reason given"
         self._note(
             "source-failed", f"{self._name}: {type(error).__name__}: {text}; begun anew in {wait_s:.1f} s"

@@ -15,8 +15,8 @@ from edge_ad.bundle.codec import decode, encode, parse_json
 from edge_ad.runtime.sources.source import LONGEST_LINE, MOST_AT_ONCE, Line, SourceContext
 from edge_ad.runtime.sources.splitter import LineSplitter
 
-_CHUNK = 1 << 15
-"""Bytes read at once: a few hundred lines."""
+_CHUNK = 1 << 13
+"""Bytes read at once: some tens of lines. It is what every followed file takes of memory."""
 _TAIL = 1024
 """Bytes before a place that it is known by again: enough that there is a time stamp among them."""
 

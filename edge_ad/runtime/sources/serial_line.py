@@ -13,7 +13,7 @@ from typing import Any, Literal
 from edge_ad.errors import MissingDependencyError
 from edge_ad.runtime.sources.source import MOST_AT_ONCE, Line, Source, SourceContext
 from edge_ad.runtime.sources.splitter import LineSplitter
-from edge_ad.runtime.sources.waiting import Backoff, readable
+from edge_ad.runtime.sources.waiting import Pause, readable
 
 _CHUNK = 1 << 12
 _PARITIES = {"none": "N", "even": "E", "odd": "O"}
@@ -44,6 +44,11 @@ class SerialOptions:
         if not 50 <= self.baud <= 20_000_000:
             raise ValueError("baud must lie between 50 and 20000000")
 
+    @property
+    def address(self) -> str:
+        """Where the stream comes from."""
+        return self.device
+
 
 Options = SerialOptions
 
@@ -61,13 +66,11 @@ class SerialLine:
     line first.
     """
 
-    def __init__(
-        self, options: SerialOptions, context: SourceContext, backoff: Backoff | None = None
-    ) -> None:
-        """`backoff` tells how long to wait before opening the device again."""
+    def __init__(self, options: SerialOptions, context: SourceContext, pause: Pause | None = None) -> None:
+        """`pause` tells how long to wait before opening the device again."""
         self._options = options
         self._note, self._say = context.note, context.say
-        self._backoff = backoff or Backoff()
+        self._pause = pause or Pause()
         self._splitter = LineSplitter()
         self._port: Any = None
         self._skips = False
@@ -80,9 +83,9 @@ class SerialLine:
             if self._skips:
                 self._skip()
             if lines := self._splitter.take(MOST_AT_ONCE):
-                self._backoff.worked()
+                self._pause.worked()
                 return lines
-            await self._backoff.wait()
+            await self._pause.wait()
             try:
                 if self._port is None:
                     self._port = self._opened()
@@ -152,7 +155,7 @@ class SerialLine:
                 torn = None
         self._is_missed, self._skips = True, False
         self._let_go()
-        wait_s = self._backoff.failed()
+        wait_s = self._pause.failed()
         self._note(
             "device-lost", f"{self._options.device} cannot be read: {why}; tried again in {wait_s:.1f} s"
         )

@@ -12,7 +12,7 @@ from time import monotonic
 
 from edge_ad.runtime.sources.source import MOST_AT_ONCE, Line, Source, SourceContext
 from edge_ad.runtime.sources.splitter import LineSplitter
-from edge_ad.runtime.sources.waiting import Backoff, readable
+from edge_ad.runtime.sources.waiting import Pause, readable
 
 _CHUNK = 1 << 15
 _SHORTEST_TIMEOUT_S = 60.0
@@ -40,6 +40,11 @@ class TcpOptions:
         if self.timeout_s is not None and not 0.1 <= self.timeout_s <= 1e6:
             raise ValueError("timeout_s must lie between 0.1 and 1e6")
 
+    @property
+    def address(self) -> str:
+        """Where the stream comes from."""
+        return f"{self.host}:{self.port}"
+
 
 Options = TcpOptions
 
@@ -56,14 +61,14 @@ class TcpLines:
     bad line.
     """
 
-    def __init__(self, options: TcpOptions, context: SourceContext, backoff: Backoff | None = None) -> None:
-        """`backoff` tells how long to wait before connecting again."""
+    def __init__(self, options: TcpOptions, context: SourceContext, pause: Pause | None = None) -> None:
+        """`pause` tells how long to wait before connecting again."""
         self._host, self._port = options.host, options.port
         shown = f"[{options.host}]" if ":" in options.host else options.host
         self._name = f"{shown}:{options.port}"
         self._timeout_s = options.timeout_s or max(_SHORTEST_TIMEOUT_S, _PERIODS * context.sample_period_s)
         self._note, self._say = context.note, context.say
-        self._backoff = backoff or Backoff()
+        self._pause = pause or Pause()
         self._splitter = LineSplitter()
         self._socket: socket.socket | None = None
         self._connecting: asyncio.Task[socket.socket] | None = None
@@ -75,14 +80,14 @@ class TcpLines:
         """See Source."""
         while True:
             if lines := self._splitter.take(MOST_AT_ONCE):
-                self._backoff.worked()
+                self._pause.worked()
                 return lines
             try:
                 data = await self._receive()
-            except TimeoutError:
-                torn = self._disconnect(f"nothing came for {self._timeout_s:g} s")
             except OSError as error:
-                torn = self._disconnect(_reason(error))
+                is_silence = isinstance(error, TimeoutError) and not error.errno
+                silence = f"nothing came for {self._timeout_s:g} s"
+                torn = self._disconnect(silence if is_silence else _reason(error))
             else:
                 if data:
                     self._heard = monotonic()
@@ -99,7 +104,7 @@ class TcpLines:
         Data leave the kernel only after the last wait, so that none are lost where this is cancelled.
         """
         if self._socket is None:
-            await self._backoff.wait()
+            await self._pause.wait()
             self._socket = await self._connect()
         while True:
             # What came while nobody read is no silence.
@@ -127,11 +132,9 @@ class TcpLines:
         """Let go of the connection, and say why; its last line, if that is cut off."""
         what = "cannot be reached" if self._socket is None else "is lost"
         self._is_missed = True
-        wait_s = self._backoff.failed()
+        wait_s = self._pause.failed()
         self._note("disconnected", f"{self._name} {what}: {why}; tried again in {wait_s:.1f} s")
-        torn = (
-            None if self._socket is None else self._splitter.flush("cut off: the connection ended within it")
-        )
+        torn = self._splitter.flush("cut off: the connection ended within it")
         self._let_go()
         return torn
 
@@ -159,7 +162,8 @@ class TcpLines:
 
 def _reason(error: OSError) -> str:
     # The event loop puts the address into the text; numbers of failed look-ups are below zero.
-    return os.strerror(error.errno) if (error.errno or 0) > 0 else error.strerror or str(error)
+    number = error.errno or 0
+    return os.strerror(number) if number > 0 else error.strerror or str(error)
 
 
 async def _connected(host: str, port: int, timeout_s: float) -> socket.socket:

@@ -4,34 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import math
-import random
 from time import monotonic
 
-FIRST_WAIT_S = 1.0
-LONGEST_WAIT_S = 60.0
+from edge_ad.runtime.backoff import LONGEST_S, Backoff
 
 
-class Backoff:
-    """The waits between tries: they double, and each is made shorter by chance.
+class Pause:
+    """Keeps tries apart, each time longer; see `Backoff`."""
 
-    By chance, so that a hundred agents do not all come back to a server in the same moment.
-    """
-
-    def __init__(self, first_s: float = FIRST_WAIT_S, longest_s: float = LONGEST_WAIT_S) -> None:
-        self._first_s = self._next_s = first_s
-        self._longest_s = longest_s
+    def __init__(self, first_s: float = 1.0, longest_s: float = LONGEST_S) -> None:
+        self._backoff = Backoff(first_s, longest_s)
         self._until = -math.inf
 
     def failed(self) -> float:
         """A try failed: how many seconds `wait` waits from now on."""
-        seconds = self._next_s * (0.5 + 0.5 * random.random())  # noqa: S311  nothing secret
-        self._next_s = min(2 * self._next_s, self._longest_s)
+        seconds = self._backoff.next()
         self._until = monotonic() + seconds
         return seconds
 
     def worked(self) -> None:
         """What was tried works again."""
-        self._next_s, self._until = self._first_s, -math.inf
+        self._backoff.reset()
+        self._until = -math.inf
 
     async def wait(self) -> None:
         """Wait until it is time; if this is cancelled and called again, for the rest of the time only."""

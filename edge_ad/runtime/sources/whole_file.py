@@ -16,7 +16,7 @@ from edge_ad.runtime.sources.regular_file import (
     said,
 )
 from edge_ad.runtime.sources.source import Line, Source, SourceContext
-from edge_ad.runtime.sources.waiting import Backoff
+from edge_ad.runtime.sources.waiting import Pause
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,11 @@ class FileOptions:
 
     def __post_init__(self) -> None:
         check_path(self.path)
+
+    @property
+    def address(self) -> str:
+        """Where the stream comes from."""
+        return self.path
 
 
 Options = FileOptions
@@ -41,11 +46,11 @@ def open_source(options: FileOptions, context: SourceContext) -> Source:
 class WholeFile:
     """Reads a file line by line. As in `edge-ad run`, a last line needs no line end."""
 
-    def __init__(self, options: FileOptions, context: SourceContext, backoff: Backoff | None = None) -> None:
-        """`backoff` tells how long to wait for a file that cannot be read."""
+    def __init__(self, options: FileOptions, context: SourceContext, pause: Pause | None = None) -> None:
+        """`pause` tells how long to wait for a file that cannot be read."""
         self._path = Path(options.path)
         self._note, self._say = context.note, context.say
-        self._backoff = backoff or Backoff()
+        self._pause = pause or Pause()
         self._file: RegularFile | None = None
         self._mark = parsed_mark(context)
         """Where to open it."""
@@ -56,7 +61,7 @@ class WholeFile:
     async def read(self) -> Sequence[Line]:
         """See Source. None of the lines is timed."""
         while not self._has_ended:
-            await self._backoff.wait()
+            await self._pause.wait()
             try:
                 if self._file is None:
                     self._file = self._open()
@@ -69,13 +74,13 @@ class WholeFile:
                 self._mark = None if self._file is None else self._file.mark()
                 self._let_go()
                 self._is_missed = True
-                wait_s = self._backoff.failed()
+                wait_s = self._pause.failed()
                 self._note("unreadable-file", f"{said(error, self._path)}; tried again in {wait_s:.0f} s")
         return []
 
     def _open(self) -> RegularFile:
         file = RegularFile(self._path)
-        self._backoff.worked()
+        self._pause.worked()
         if self._is_missed:
             self._is_missed = False
             self._say(f"{self._path} can be read again")

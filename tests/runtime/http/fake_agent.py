@@ -16,13 +16,13 @@ from dataclasses import dataclass, replace
 from edge_ad.bundle.manifest import Channel
 from edge_ad.detect.drift import DriftFigures
 from edge_ad.detect.episodes import Episode
-from edge_ad.runtime.agent.snapshot import AgentSnapshot, AssetSnapshot, History, SinkSnapshot
 from edge_ad.runtime.arrivals import ArrivalSummary
 from edge_ad.runtime.health import HealthCounts, HealthSummary
 from edge_ad.runtime.http.options import HttpOptions
 from edge_ad.runtime.http.server import HttpServer
 from edge_ad.runtime.latency import STAGES, LatencySummary
 from edge_ad.runtime.sinks.sink import InService
+from edge_ad.runtime.snapshot import AgentSnapshot, AssetSnapshot, History, SinkSnapshot
 
 N_POINTS = 600
 CHANNELS = (

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from edge_ad.runtime.agent.snapshot import History
 from edge_ad.runtime.http.status import KEPT_AT_MOST_S, KEPT_S, Kept, Status, UnavailableError, tail, to_json
+from edge_ad.runtime.snapshot import History
 from tests.runtime.http.fake_agent import FakeAgent
 
 HISTORY = History(

@@ -162,5 +162,5 @@ async def test_it_is_not_told_unless_that_is_wanted(broker):
         with Friend(broker.port).subscribe("ha-secret/#", "edge-ad/secret/status") as friend:
             await until(lambda: friend.got)
             await sink.close()
-            await until(lambda: friend.payloads("edge-ad/secret/status")[-1] == "offline")
+            await until(lambda: friend.payloads("edge-ad/secret/status")[-1:] == ["offline"])
             assert set(friend.topics()) == {"edge-ad/secret/status"}

@@ -84,7 +84,7 @@ async def test_events_arrive_in_order(broker, protocol):
             await asyncio.gather(*(sink.deliver(event(number)) for number in range(100)))
             await until(lambda: len(friend.records(f"edge-ad/{agent}/pump/events")) == 100)
             assert friend.records(f"edge-ad/{agent}/pump/events") == [{"number": i} for i in range(100)]
-        await until(lambda: friend.payloads(f"edge-ad/{agent}/status")[-1] == "offline")
+        await until(lambda: friend.payloads(f"edge-ad/{agent}/status")[-1:] == ["offline"])
         assert friend.payloads(f"edge-ad/{agent}/status") == ["online", "offline"]
     with Friend(broker.port).subscribe(f"edge-ad/{agent}/#") as late:
         await until(lambda: late.got)
@@ -200,7 +200,7 @@ async def test_a_process_that_is_killed_is_offline(broker, protocol):
             await until(lambda: friend.payloads(status)[-1:] == ["online"])
         finally:
             child.kill(process)
-        await until(lambda: friend.payloads(status)[-1] == "offline")
+        await until(lambda: friend.payloads(status)[-1:] == ["offline"])
     with Friend(broker.port).subscribe(status) as late:
         await until(lambda: late.got)
         assert late.got == [(status, "offline", True)]
@@ -273,7 +273,7 @@ async def test_no_state_need_be_published(broker):
             take(decision(), "0")
             sink.flush()
             await deliver(sink, 1)
-        await until(lambda: friend.payloads("edge-ad/none/status")[-1] == "offline")
+        await until(lambda: friend.payloads("edge-ad/none/status")[-1:] == ["offline"])
         assert "edge-ad/none/pump/state" not in friend.topics()
 
 

@@ -114,6 +114,30 @@ async def test_nothing_is_acknowledged_before_it_is_done(broker, protocol):
 
 
 @on_loop
+async def test_what_was_done_before_the_end_is_not_handed_over_again(own_broker):
+    """Also where the agent ends while more is coming in, and a broker is too slow to hear of it at once."""
+    own_broker.start()
+    async with Plant(own_broker.port) as plant:
+        await plant.subscribed("x")
+    n = 900
+    publish(own_broker, "x", numbers(n))
+    async with Plant(own_broker.port) as plant:
+        source = plant.source("x")
+        found = texts(await next_lines(source))
+        own_broker.pause()
+        source.done()
+        await source.close()
+        closing = asyncio.create_task(plant.brokers.close())
+        await asyncio.sleep(0.5)
+        own_broker.go_on()
+        await closing
+    await until(lambda: own_broker.has_seen_off("edge-ad-agent"))
+    async with Plant(own_broker.port) as plant:
+        found += await lines_of(plant.source("x"), n - len(found))
+    assert found == numbers(n)
+
+
+@on_loop
 async def test_a_process_that_is_killed_before_it_is_done(broker, protocol):
     topic = f"killed-{protocol}"
     process = child.start("read", broker.port, protocol, topic)

@@ -6,7 +6,7 @@ from contextlib import suppress
 
 from edge_ad.runtime.sources.source import SourceContext
 
-DEADLINE_S = 10.0
+DEADLINE_S = 60.0
 
 
 class Told:

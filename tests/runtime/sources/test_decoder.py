@@ -168,6 +168,18 @@ def test_what_others_wrote_is_made_printable_for_the_log():
     assert len(told.notes[0][1]) < 500
 
 
+@pytest.mark.parametrize("is_known", [True, False])
+def test_a_header_of_before_that_lacks_what_is_wanted_now(is_known):
+    """As after an update of the bundle, in the middle of a stream."""
+    told = Told()
+    decoder = opened(told, header="t;a;c" if is_known else None)
+    if not is_known:
+        assert decoder.decode(first("t;a;c", 0)) is None
+    problem = "column 'b' is missing from the header; it has: t, a, c"
+    assert decoder.decode(Line("1;2;3", 7)).problem == problem
+    assert told.kinds == ["missing-column"]
+
+
 # --- without a header ---------------------------------------------------------------------------------
 
 

@@ -6,13 +6,13 @@ import sys
 import threading
 
 from edge_ad.runtime.sources.in_thread import BlockingSource
-from edge_ad.runtime.sources.waiting import Backoff
+from edge_ad.runtime.sources.waiting import Pause
 from tests.runtime.sources.reading import Told, lines_of, run, texts, until
 
 
 def opened(make, told=None, **options):
     context = (told or Told()).context()
-    return BlockingSource(make, context, name="driver", backoff=Backoff(0.01, 0.05), **options)
+    return BlockingSource(make, context, name="driver", pause=Pause(0.01, 0.05), **options)
 
 
 def read_all(make, told=None, **options):

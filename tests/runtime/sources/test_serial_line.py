@@ -10,7 +10,7 @@ import pytest
 
 from edge_ad.bundle.codec import DecodeError, decode
 from edge_ad.runtime.sources.serial_line import SerialLine, SerialOptions
-from edge_ad.runtime.sources.waiting import Backoff
+from edge_ad.runtime.sources.waiting import Pause
 from tests.runtime.sources.reading import Told, lines_of, run, texts, until
 from tests.runtime.sources.test_whole_file import forbidden
 
@@ -72,7 +72,7 @@ def device(tmp_path):
 def with_source(device, check, told=None, **options):
     async def checked():
         options_ = SerialOptions(str(device.path), **options)
-        source = SerialLine(options_, (told or Told()).context(), Backoff(0.01, 0.05))
+        source = SerialLine(options_, (told or Told()).context(), Pause(0.01, 0.05))
         try:
             return await check(source)
         finally:

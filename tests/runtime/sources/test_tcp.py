@@ -8,7 +8,7 @@ import pytest
 
 from edge_ad.bundle.codec import DecodeError, decode
 from edge_ad.runtime.sources.tcp import TcpLines, TcpOptions, open_source
-from edge_ad.runtime.sources.waiting import Backoff
+from edge_ad.runtime.sources.waiting import Pause
 from tests.runtime.sources.reading import Told, lines_of, nothing_more, run, texts, until
 
 
@@ -43,7 +43,7 @@ class Server:
 
 
 def opened(server, told, timeout_s=None):
-    return TcpLines(TcpOptions(server.host, server.port, timeout_s), told.context(), Backoff(0.01, 0.05))
+    return TcpLines(TcpOptions(server.host, server.port, timeout_s), told.context(), Pause(0.01, 0.05))
 
 
 def with_server(check, told=None, timeout_s=None, **options):
@@ -263,7 +263,7 @@ def test_a_name_that_nobody_has():
     told = Told()
 
     async def check():
-        source = TcpLines(TcpOptions("no-such-host.invalid", 9), told.context(), Backoff(0.01, 0.05))
+        source = TcpLines(TcpOptions("no-such-host.invalid", 9), told.context(), Pause(0.01, 0.05))
         task = await reading(source)
         await until(lambda: told.notes)
         task.cancel()

@@ -6,7 +6,7 @@ import pytest
 
 from edge_ad.bundle.codec import DecodeError, decode
 from edge_ad.runtime.sources import regular_file
-from edge_ad.runtime.sources.waiting import Backoff
+from edge_ad.runtime.sources.waiting import Pause
 from edge_ad.runtime.sources.whole_file import FileOptions, WholeFile, open_source
 from tests.runtime.sources.reading import Told, lines_of, run, texts, until
 
@@ -17,7 +17,7 @@ def path(tmp_path):
 
 
 def opened(path, told, position=None):
-    return WholeFile(FileOptions(str(path)), told.context(position), Backoff(0.01, 0.05))
+    return WholeFile(FileOptions(str(path)), told.context(position), Pause(0.01, 0.05))
 
 
 async def read_all(source, n=None):

@@ -18,7 +18,7 @@ const STATES = table({
 });
 const ORDER = Object.keys(STATES);
 const REASONS = table({
-  unreadable: "Line could not be read", duplicate: "Sample came twice", late: "Sample came too late",
+  unreadable: "Unreadable line", duplicate: "Sample came twice", late: "Sample came too late",
   gap: "Samples are missing", "clock-forward": "Clock jumped forward", "clock-back": "Clock jumped back",
   missing: "Channel without a value", "not-finite": "Value is no number", "out-of-range": "Value out of range",
   stuck: "Sensor stuck", rate: "Wrong sample rate", refilling: "Collecting samples again",
@@ -252,7 +252,7 @@ function showDetail(asset) {
   const usual = { normal: "The score is within its limit.", alarm: "The machine does not run as it did in training." };
   put("note", noteOf(key, asset) || usual[key] || "");
   put("percent", percent(currentRatio(asset)));
-  put("score", asset.service ? `score ${num(asset.score)}, limit ${num(asset.service.ucl)}` : "no bundle in service");
+  put("score", asset.service ? `score ${num(asset.score)}, limit ${num(asset.service.ucl)}` : "no bundle");
   showEpisode(asset, asset.episode);
   showContributions(asset);
   showHealth(asset.health);
@@ -428,7 +428,7 @@ function showAgent() {
   fill($("about"), shown, () => facts(shown));
   const figures = ["pending", "delivered", "failed", "refused"];
   const warning = (text) => el("p", { class: "warn" }, text);
-  fill($("sinks"), sinks, () => !sinks.length ? [soft("Nobody: there is no sink.")] : [
+  fill($("sinks"), sinks, () => !sinks.length ? [soft("Nobody: no sink.")] : [
     grid(["", ...figures], sinks.map((sink) => [`${sink.name} (${sink.kind})`, ...figures.map((key) => count(sink[key]))])),
     ...sinks.filter((sink) => sink.last_error).map((sink) => warning(`${sink.name}: ${sink.last_error}`))]);
   fill($("troubles"), [troubles, events_dropped, unsaved], () => {
