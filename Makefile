@@ -8,7 +8,7 @@ BENCH_SAMPLES ?= 1000000
 SOAK_SAMPLES ?= 10000000
 FUZZ_SECONDS ?= 600
 
-.PHONY: help setup demo test test-pi bench bench-convert soak fuzz lint lock clean
+.PHONY: help setup demo test test-pi bench bench-convert bench-agent drills soak fuzz lint lock clean
 
 help:
 	@echo 'make setup    environment of this folder in $(VENV) (TensorFlow: about 2 GB, a minute or two)'
@@ -17,6 +17,8 @@ help:
 	@echo 'make test-pi  the device tests in environments that hold only what a device installs'
 	@echo 'make bench    latency and memory of the demo bundle on this machine, as JSON (minutes)'
 	@echo 'make bench-convert SKAB=FOLDER  our converted forms against the stock routes (half an hour)'
+	@echo 'make bench-agent  what the agent takes of memory and processor, and MQTT at 1,000 messages/s (minutes)'
+	@echo 'make drills   kill, swap and feed garbage to the agent, by the hundred and the million (half an hour)'
 	@echo 'make soak     ten million samples through one detector: does it grow, does it slow down? (minutes)'
 	@echo 'make fuzz     broken bundles and models by the hundred thousand (FUZZ_SECONDS=600)'
 	@echo 'make lock     choose versions anew for requirements/*.txt'
@@ -68,6 +70,15 @@ bench: setup
 		build/bench-detector.json
 	$(BIN)/python tools/bench_verify.py tests/data/toy.edgead build/bench-verify.json
 	@echo 'raw values: build/bench.json, build/bench-stream.json, build/bench-detector.json, build/bench-verify.json'
+
+bench-agent: setup
+	$(BIN)/python tools/bench_agent.py --output build/bench-agent.json
+	$(BIN)/python tools/bench_mqtt.py tests/data/toy.edgead build/bench-mqtt.json --seconds 60
+
+drills: setup
+	$(BIN)/python tools/drill_kill.py --output build/drill-kill.json
+	$(BIN)/python tools/drill_swap.py --output build/drill-swap.json
+	$(BIN)/python tools/fuzz_sources.py --lines 1000000
 
 soak: setup
 	@test -e $(DEMO)/bundles/pump-0.edgead || $(MAKE) demo
