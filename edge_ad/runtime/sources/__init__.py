@@ -1,1 +1,1 @@
-"""Where samples come from. A source yields `Sample`s in the order they arrive."""
+"""Where samples come from: sources of lines, and the decoders that make samples of them."""
