@@ -31,6 +31,7 @@ import sys
 before = set(sys.modules)
 import edge_ad.runtime, edge_ad.runtime.stream, edge_ad.runtime.sinks.ndjson, edge_ad.runtime.selftest
 import edge_ad.runtime.store.service, edge_ad.runtime.recalibrate
+import edge_ad.runtime.agent.agent, edge_ad.runtime.http.options
 import edge_ad.runtime.benchmark, edge_ad.runtime.sources.csv_lines, edge_ad.bench.machine
 import edge_ad.runtime.interpreter as interpreter
 interpreter.interpreter_version()
@@ -356,3 +357,60 @@ def test_recalibration(in_store, toy_bundle_path, normal_csv):
     in_store("recalibrate", "@toy", normal_csv, "--force")
     assert "recalibrate" in in_store("store", "log", "toy").stdout
     in_store("store", "revert", "toy")
+
+
+def test_the_agent_decides_as_run_does(toy_bundle_path, toy_csv, tmp_path):
+    """With nothing of what is optional."""
+    (tmp_path / "agent.toml").write_text(
+        f"""
+[agent]
+spool = "{tmp_path}/spool.db"
+[[asset]]
+name = "toy"
+bundle = "{toy_bundle_path}"
+source = {{ kind = "file", path = "{toy_csv}" }}
+[[sink]]
+kind = "decisions"
+path = "{tmp_path}/decisions.ndjson"
+[[sink]]
+kind = "events"
+path = "{tmp_path}/events.ndjson"
+"""
+    )
+    result = run("agent", tmp_path / "agent.toml")
+    assert result.returncode == 0, result.stderr
+    made = [json.loads(line) for line in (tmp_path / "decisions.ndjson").read_text().splitlines()]
+    own = [{k: v for k, v in decision.items() if k not in ("asset", "bundle")} for decision in made]
+    expected = run("run", toy_bundle_path, toy_csv).stdout.splitlines()
+    assert own == [json.loads(line) for line in expected]
+    changes = [json.loads(line)["change"] for line in (tmp_path / "events.ndjson").read_text().splitlines()]
+    assert (changes[0], changes[-1]) == ("began", "ended")
+
+
+@pytest.mark.parametrize(
+    ("table", "package"),
+    [
+        ('[broker.b]\nhost = "127.0.0.1"\n[[sink]]\nkind = "mqtt"\nbroker = "b"\n', "paho"),
+        ('[[sink]]\nkind = "gpio"\npin = 17\n', "gpiozero"),
+        ("[http]\n", "waitress"),
+    ],
+)
+def test_what_is_optional_says_how_to_install_itself(table, package, toy_bundle_path, toy_csv, tmp_path):
+    if find_spec(package):
+        pytest.skip(f"{package} is installed here")
+    config = tmp_path / "agent.toml"
+    config.write_text(
+        f'[agent]\nspool = "{tmp_path}/spool.db"\n[[asset]]\nname = "toy"\nbundle = "{toy_bundle_path}"\n'
+        f'source = {{ kind = "file", path = "{toy_csv}" }}\n{table}'
+    )
+    result = run("agent", config)
+    assert result.returncode == 1
+    assert "pip install 'edge-ad[" in result.stderr
+
+
+def test_doctor_examines_this_machine():
+    result = run("doctor", "--json")
+    assert result.returncode in (0, 1), result.stderr
+    findings = {finding["check"]: finding for finding in json.loads(result.stdout)["findings"]}
+    assert findings["engine-numpy"]["level"] == "ok"
+    assert all(finding["fix"] for finding in findings.values() if finding["level"] in ("warn", "fail"))

@@ -23,7 +23,7 @@ class Line(NamedTuple):
     text: str
     """Without its line end. Bytes that are not UTF-8 are replacement characters."""
     number: int = 0
-    """Line number in its file, from 1; a running number of the stream where there is no file. 0 with `first`: a
+    """Line number in its file, from 1; of the stream where there is no file. 0 with `first`: a
     header that is given again, by a source that goes on in the middle of a file."""
     arrived: float | None = None
     """When it came, in seconds of the monotonic clock; None where it was not timed, as in a file."""
