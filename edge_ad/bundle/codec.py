@@ -142,7 +142,7 @@ def _decode_dataclass(cls: Any, value: object, path: str, unknown: Callable[[str
     try:
         return cls(**arguments)
     except ValueError as error:  # a dataclass that checks its own ranges
-        raise DecodeError(f"{path or cls.__name__}: {error}") from error
+        raise DecodeError(f"{path}: {error}" if path else str(error)) from error
 
 
 def _decode_scalar(hint: Any, value: object, path: str) -> Any:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+import sys
 from pathlib import Path
 
 import click
@@ -22,10 +24,11 @@ def agent(config: Path, check: bool, store: Path | None) -> None:
     """
     import asyncio
 
+    from edge_ad.errors import EdgeAdError
     from edge_ad.runtime.agent.agent import Agent
+    from edge_ad.runtime.agent.check import check as check_config
     from edge_ad.runtime.agent.config import load_config
     from edge_ad.runtime.process import share_one_heap
-    from edge_ad.runtime.store.open import find_bundle
     from edge_ad.text import printable
 
     # The journal of systemd reads a line's severity from such a prefix (sd-daemon(3)); 4 is a warning.
@@ -34,13 +37,18 @@ def agent(config: Path, check: bool, store: Path | None) -> None:
     def say(text: str) -> None:
         click.echo("\n".join(prefix + printable(line) for line in text.splitlines()), err=True)
 
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until it can be heeded: it must not end the service
     share_one_heap()
     loaded = load_config(config)
     if check:
-        for asset in loaded.assets:
-            manifest = find_bundle(asset.reference, store).bundle.manifest
-            click.echo(f"{asset.name}: build {manifest.build_number} ({manifest.bundle_id[:12]})")
-        return
+        code = 0
+        for name, found in check_config(loaded, store, say):
+            if isinstance(found, EdgeAdError):
+                say(f"{name}: {found}")
+                code = code or found.exit_code
+            else:
+                click.echo(f"{name}: build {found.build_number} ({found.bundle_id[:12]})")
+        sys.exit(code)
 
     async def serve() -> None:
         await Agent(loaded, store, say).run()

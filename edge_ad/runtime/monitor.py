@@ -43,6 +43,10 @@ class Monitor:
         self._recorder = recorder
         self._newest = 0.0
 
+    def record(self, recorder: NormalRecorder) -> None:
+        """Have the samples of normal decisions recorded from now on."""
+        self._recorder = recorder
+
     def take(self, sample: Sample) -> Decision:
         """Decide on the next sample."""
         time, values, stamp, _, problem, arrived = sample

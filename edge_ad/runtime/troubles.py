@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -10,6 +11,8 @@ from typing import Protocol
 
 QUIET_S = 60.0
 """After a line about a kind of trouble, further ones of the kind are only counted for so long."""
+TURNS = 3
+"""How often in that time the end of a trouble is told at a place."""
 MOST_KINDS = 10_000
 """Pairs of place and kind that are told apart; further ones are counted together."""
 _OTHER = ("other", "other")
@@ -37,6 +40,8 @@ class Troubles:
         self._counts: Counter[tuple[str, str]] = Counter()
         self._told: dict[tuple[str, str], tuple[float, int]] = {}
         """When each was last told, and the count by then."""
+        self._overs: dict[str, list[float]] = {}
+        """When the end of a trouble was told, by place."""
 
     def note(self, where: str, kind: str, text: str, n: int = 1) -> None:
         """Count `n` troubles of `kind` (a short name with hyphens) at `where` (an asset, a sink, …)."""
@@ -59,8 +64,29 @@ class Troubles:
 
         return note
 
+    def count(self, where: str, kind: str) -> None:
+        """Count a trouble that is told otherwise."""
+        with self._lock:
+            self._counts[where, kind] += 1
+
+    def over(self, where: str, text: str) -> None:
+        """Tell that a trouble is over; the next one at the place is then told at once.
+
+        Of a connection that comes and goes all the time, only some turns a minute are told.
+        """
+        with self._lock:
+            now = self._clock()
+            recent = [told for told in self._overs.get(where, ()) if now - told < QUIET_S]
+            if len(recent) >= TURNS:
+                return
+            self._overs[where] = [*recent, now]
+            for key, (_, told_count) in self._told.items():
+                if key[0] == where:
+                    self._told[key] = -math.inf, told_count
+        self._say(f"{where}: {text}")
+
     def say(self, where: str, text: str) -> None:
-        """Tell something that is no trouble, such as that one is over."""
+        """Tell something that is no trouble, such as what became of a request."""
         self._say(f"{where}: {text}")
 
     def counts(self) -> dict[tuple[str, str], int]:

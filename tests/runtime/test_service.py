@@ -91,4 +91,4 @@ def test_service_that_fails(store, build):
     ):
         refuse(service)
     assert store.state("toy").active == old
-    assert "rolled back to" in said[0]
+    assert f"rolled back: {old[:12]} is active again" in said[0]

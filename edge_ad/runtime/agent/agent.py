@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import signal
 import time
 from collections.abc import Callable, Coroutine
@@ -52,6 +51,8 @@ class Agent:
         self._started, self._started_at = time.time(), monotonic()
         self._stop = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
+        self._wants_reload: bool | None = None
+        """None while none is under way; True where another one is wanted after it."""
         self._brokers = Brokers(config.brokers, config.agent.name, self._troubles)
         self._sinks = {part.name: self._open_sink(part) for part in config.sinks}
         event_sinks = {key: sink for key, sink in self._sinks.items() if isinstance(sink, EventSink)}
@@ -89,7 +90,7 @@ class Agent:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
-        loop.add_signal_handler(signal.SIGHUP, lambda: self._begin(self._reload()))
+        loop.add_signal_handler(signal.SIGHUP, self._hang_up)
         streams: list[asyncio.Task[None]] = []
         try:
             for sink in self._sinks.values():
@@ -107,6 +108,7 @@ class Agent:
             await self._end(streams)
             for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
                 loop.remove_signal_handler(number)
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the process is about to end anyway
 
     async def _until_the_end(self, streams: list[asyncio.Task[None]]) -> None:
         stop = asyncio.create_task(self._stop.wait())
@@ -116,6 +118,7 @@ class Agent:
             await asyncio.wait(starting, timeout=_READY_WITHIN_S, return_when=asyncio.FIRST_COMPLETED)
             give_back_memory()
             self._manager.ready(self._status())
+            self._troubles.say(self._config.agent.name, f"watches {self._status()}")
             pending: set[asyncio.Task[Any]] = set(streams)
             while pending and not stop.done():
                 done, _ = await asyncio.wait({*pending, stop}, return_when=asyncio.FIRST_COMPLETED)
@@ -146,7 +149,7 @@ class Agent:
             if working:
                 await asyncio.wait(working, timeout=_STOP_WITHIN_S)
             await _cancel(streams)
-        await self._save()
+        await _within(_STOP_WITHIN_S, self._save())
         for pipeline in self._pipelines:
             pipeline.close()
         deadline = monotonic() + 2.0
@@ -158,17 +161,30 @@ class Agent:
         for sink in self._sinks.values():
             await sink.close()
         await self._brokers.close()
-        await self._spool.close()
+        await _within(_STOP_WITHIN_S, self._spool.close())
+        # What the store was told last waits for its lock, but not for ever.
+        last = asyncio.get_running_loop().run_in_executor(self._loader, lambda: None)
+        await asyncio.wait({last}, timeout=_STOP_WITHIN_S)
         self._loader.shutdown(wait=False, cancel_futures=True)
+        self._troubles.say(self._config.agent.name, "has ended in good order")
 
     # --- what is done now and then ------------------------------------------------------------------
 
+    def _hang_up(self) -> None:
+        """SIGHUP: of several in a row, the last is heeded when the one before is done with."""
+        is_reloading, self._wants_reload = self._wants_reload is not None, True
+        if not is_reloading:
+            self._begin(self._reload())
+
     async def _reload(self) -> None:
-        """SIGHUP: let newly activated bundles take over."""
-        self._manager.reloading()
-        for pipeline in self._pipelines:
-            await pipeline.reload()
-        self._manager.ready(self._status())
+        """Let newly activated bundles take over."""
+        while self._wants_reload and not self._stop.is_set():
+            self._wants_reload = False
+            self._manager.reloading()
+            for pipeline in self._pipelines:
+                await pipeline.reload()
+            self._manager.ready(self._status())
+        self._wants_reload = None
 
     async def _save_now_and_then(self) -> None:
         while True:
@@ -186,16 +202,16 @@ class Agent:
         next_retry = monotonic() + _RETRY_S
         while True:
             await asyncio.sleep(beat_s)
-            if monotonic() >= next_retry:
+            if monotonic() >= next_retry and self._spool.busy_since is None:
                 self._begin(self._spool.retry())
                 next_retry = monotonic() + _RETRY_S
             if watchdog_s is not None and not self._hangs(watchdog_s / 2):
                 self._manager.alive(self._status())
 
     def _hangs(self, longest_s: float) -> bool:
-        """Whether a batch of some stream has been worked on for longer than that."""
-        now = monotonic()
-        return any(p.busy_since is not None and now - p.busy_since > longest_s for p in self._pipelines)
+        """Whether a batch of some stream, or the disk under the spool, has taken longer than that."""
+        since = [self._spool.busy_since, *(pipeline.busy_since for pipeline in self._pipelines)]
+        return any(begun is not None and monotonic() - begun > longest_s for begun in since)
 
     def _status(self) -> str:
         states = [pipeline.state for pipeline in self._pipelines]
@@ -230,12 +246,8 @@ class Agent:
     def _open_sink(self, part: Part) -> Sink:
         note, say = self._voice(part.name)
         context = SinkContext(self._config.agent.name, part.name, note, say)
-        sink: Sink = part.open(part.options, context, *self._shared(part))
+        sink: Sink = part.open(part.options, context, *shared(part, self._brokers))
         return sink
-
-    def _shared(self, part: Part) -> tuple[Brokers, ...]:
-        """What a kind of source or sink takes besides its options and context."""
-        return (self._brokers,) if part.kind == "mqtt" else ()
 
     def _pipeline(self, number: int) -> Pipeline:
         asset = self._config.assets[number]
@@ -243,7 +255,7 @@ class Agent:
         chosen = self._sinks if asset.sinks is None else {name: self._sinks[name] for name in asset.sinks}
         return Pipeline(
             asset,
-            lambda context: part.open(part.options, context, *self._shared(part)),
+            lambda context: part.open(part.options, context, *shared(part, self._brokers)),
             part.address,
             [sink for sink in chosen.values() if isinstance(sink, DecisionSink)],
             self._spool,
@@ -255,12 +267,10 @@ class Agent:
     def _spool_path(self) -> Path:
         if self._config.agent.spool:
             return Path(self._config.agent.spool)
-        # systemd's own folder for the service, where there is one
-        made = os.environ.get("STATE_DIRECTORY", "").partition(":")[0]
-        return (Path(made) if made else open_store(self._store).root / "agent") / "spool.db"
+        return open_store(self._store).root / "agent" / "spool.db"
 
     def _voice(self, where: str) -> tuple[Any, Callable[[str], None]]:
-        return self._troubles.at(where), lambda text: self._troubles.say(where, text)
+        return self._troubles.at(where), lambda text: self._troubles.over(where, text)
 
     def _begin(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
@@ -271,6 +281,17 @@ class Agent:
         self._tasks.remove(task)
         if not task.cancelled() and task.exception() is not None:
             self._troubles.note("agent", "internal-error", f"a task failed: {task.exception()!r}")
+
+
+def shared(part: Part, brokers: Brokers) -> tuple[Brokers, ...]:
+    """What a kind of source or sink takes besides its options and context."""
+    return (brokers,) if part.kind == "mqtt" else ()
+
+
+async def _within(longest_s: float, work: Coroutine[Any, Any, None]) -> None:
+    """Wait for something, but not for a disk that hangs."""
+    with contextlib.suppress(asyncio.TimeoutError):
+        await asyncio.wait_for(work, longest_s)
 
 
 async def _cancel(tasks: list[asyncio.Task[None]]) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,15 +34,14 @@ class BundleRun:
         store: Path | None,
         note: Note,
         say: Callable[[str], None],
-        *,
-        header: str | None = None,
+        aside: Callable[[Callable[[], object]], object],
     ) -> None:
         """Begin the service of the asset's bundle. Reads files and may wait for them: not in the event loop.
 
-        `header` is the line of column names that is in force, where the stream has one. Raises BundleError,
+        `aside` carries out, at another place and later, what the store is to be told. Raises BundleError,
         StoreError, ConfigurationError, InterpreterError, MissingDependencyError.
         """
-        self._service = Service.start(options.reference, store, say, options.trial_s)
+        self._service = Service.start(options.reference, store, say, options.trial_s, aside)
         try:
             bundle = self._service.bundle
             del self._service.bundle  # as large as all the rest
@@ -51,14 +52,9 @@ class BundleRun:
             )
             self.changes: list[EpisodeChange] = []
             """Of episodes, since somebody took them from here."""
-            recorder = None
-            if options.record_normal is not None:
-                path = Path(options.record_normal)
-                recorder = NormalRecorder.of(manifest, path, minutes=options.record_minutes, say=say)
-            self.monitor = Monitor(
-                bundle, detector, options.variant, tell=self.changes.append, recorder=recorder
-            )
-            self.decoder = open_decoder(options.format, manifest.input, names, note, header)
+            self.monitor = Monitor(bundle, detector, options.variant, tell=self.changes.append)
+            self._open_decoder = partial(open_decoder, options.format, manifest.input, names, note)
+            self.decoder = self._open_decoder()
             self.service = _in_service(options.name, manifest, options.variant, self._service.overlay_id)
         except BaseException as error:
             self._service.close(error)
@@ -67,8 +63,22 @@ class BundleRun:
         self.key = f"{self.service.label} {self.service.variant}{' resampled' * options.resample}"
         """What must be the same for a saved state to make sense."""
         self.newest: Decision | None = None
+        self._options, self._say = options, say
+        self._plan = dataclasses.replace(manifest, members=(), variants=())
+        """What a recorder needs of it."""
         self._reorder = Reorder(options.hold_s)
         self._watch = self._service.watched(_nothing)
+
+    def read_below(self, header: str | None) -> None:
+        """Go on in a stream whose line of column names came earlier."""
+        self.decoder = self._open_decoder(header)
+
+    def record(self) -> None:
+        """Keep normal samples from now on, where that is wanted; a file has one recorder at a time."""
+        if self._options.record_normal is not None:
+            path, minutes = Path(self._options.record_normal), self._options.record_minutes
+            recorder = NormalRecorder.of(self._plan, path, minutes=minutes, say=self._say)
+            self.monitor.record(recorder)
 
     def decide(self, line: Line) -> Iterator[tuple[Decision, Sample]]:
         """Take in the next line; give the decisions that follow, mostly one. Raises InterpreterError."""
@@ -97,7 +107,16 @@ class BundleRun:
     def restore(self, saved: dict[str, Any]) -> None:
         """Go on where the same bundle was saved. Raises KeyError, TypeError, ValueError."""
         self.monitor.restore(saved["monitor"])
+        self.restore_held(saved)
+
+    def restore_held(self, saved: dict[str, Any]) -> None:
+        """Take over the samples that another bundle of the same channels held back. Raises as `restore`."""
         self._reorder.restore(saved["reorder"])
+
+    @property
+    def is_on_trial(self) -> bool:
+        """Whether the store would roll it back for an error."""
+        return self._service.is_on_trial
 
     def close(self, error: BaseException | None = None) -> None:
         """The service of this bundle has ended, in good order or by `error`. Episodes stay as they are."""

@@ -168,6 +168,7 @@ def _config(path: Path, tables: dict[str, Any]) -> AgentConfig:
                 raise DecodeError(
                     f"asset {asset.name}: there is no sink {name!r}; there are: {', '.join(names) or 'none'}"
                 )
+    _check_apart(agent, assets, sources, sinks)
     brokers = _table(tables, "broker")
     for part in (*sources.values(), *sinks):
         broker = getattr(part.options, "broker", None)
@@ -183,6 +184,32 @@ def _config(path: Path, tables: dict[str, Any]) -> AgentConfig:
         {name: _part(BrokerOptions, table, f"broker {name}") for name, table in brokers.items()},
         _part(HttpOptions, tables["http"], "http") if "http" in tables else None,
     )
+
+
+def _check_apart(
+    agent: AgentOptions, assets: tuple[AssetOptions, ...], sources: dict[str, Part], sinks: tuple[Part, ...]
+) -> None:
+    """Refuse what would write over a file that is something else as well, or count a trial twice."""
+    of_store: dict[str, str] = {}
+    for asset in assets:
+        if asset.reference.startswith("@") and asset.reference in of_store:
+            raise DecodeError(
+                f"{of_store[asset.reference]} and {asset.name} both run {asset.reference}, but a bundle of "
+                "the store serves one asset: install one for each, or name the bundle's file"
+            )
+        of_store[asset.reference] = asset.name
+    written = {agent.spool: "the spool"} if agent.spool else {}
+    recorded = [(asset.record_normal, f"record_normal of {asset.name}") for asset in assets]
+    put = [(getattr(sink.options, "path", None), f"sink {sink.name}") for sink in sinks]
+    for path, what in (*recorded, *put):
+        if isinstance(path, str):
+            if path in written:
+                raise DecodeError(f"{what} and {written[path]} would both write {path}")
+            written[path] = what
+    for name, source in sources.items():
+        path = getattr(source.options, "path", None)
+        if path in written:
+            raise DecodeError(f"{written[path]} would write over {path}, which asset {name} reads")
 
 
 def _source(asset: AssetOptions) -> Part:

@@ -95,13 +95,13 @@ class Courier:
                     await self._spool.delivered(self._name, delivered)
                     delivered.clear()
                     marked = monotonic()
+            if self._is_failing and self._last_error is None:
+                self._is_failing = False
+                self._say("events get through again")
         finally:
             self.is_delivering = False
             if delivered:
                 await self._spool.delivered(self._name, delivered)
-        if self._is_failing and self._last_error is None:
-            self._is_failing = False
-            self._say("events get through again")
         return True
 
     async def _bring_together(self, events: Sequence[Event], delivered: list[str]) -> bool:

@@ -14,9 +14,10 @@ class ServiceManager:
     """The other end of `NOTIFY_SOCKET`; without one, nothing is said to nobody."""
 
     def __init__(self) -> None:
-        self._address = os.environ.get("NOTIFY_SOCKET", "")
-        micros = os.environ.get("WATCHDOG_USEC", "")
-        pid = os.environ.get("WATCHDOG_PID", str(os.getpid()))
+        # Taken out: what a sink starts is not the service, and must not speak for it.
+        self._address = os.environ.pop("NOTIFY_SOCKET", "")
+        micros = os.environ.pop("WATCHDOG_USEC", "")
+        pid = os.environ.pop("WATCHDOG_PID", str(os.getpid()))
         is_ours = micros.isdecimal() and pid == str(os.getpid())
         self.watchdog_s = int(micros) / 1e6 if is_ours else None
         """How long the manager waits for `alive` before it restarts the service; None: for ever."""

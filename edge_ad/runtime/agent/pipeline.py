@@ -7,7 +7,7 @@ import contextlib
 import json
 import traceback
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
 from time import monotonic
@@ -91,6 +91,7 @@ class Pipeline:
         self._takers: list[TakeDecision] = []
         self._next: BundleRun | None = None
         """A bundle that is about to take over."""
+        self._is_trying = False
         self._outdone = 0
         """Decisions that the one in service could score and the next one could not."""
         self._events: list[Event] = []
@@ -109,15 +110,18 @@ class Pipeline:
         try:
             state = self._parsed(saved)
             await self._put_in_service(state.get("run", {}).get("header"))
-            self._resume(state)
             self._position = state.get("position")
-            self.source = self._open_source(self._context())
+            self._resume(state)
+            await self._save_events()
+            await self._open()
+            if self._wake.is_set():  # asked for while the bundle was loaded
+                await self.reload()
         finally:
             self.ready.set()
         try:
             while lines := await self._read():
                 self.busy_since = monotonic()
-                await self._work(lines, self.source)
+                await self._work(lines)
                 self.busy_since = None
                 # A source that has lines ready would never let others have their turn.
                 await asyncio.sleep(0)
@@ -126,7 +130,20 @@ class Pipeline:
                 await self._save_events()
                 self.has_ended = True
         finally:
-            await self.source.close()
+            if self.source is not None:
+                await self.source.close()
+
+    async def _open(self) -> None:
+        """Open the source, however often it takes: one whose package is not installed holds up no other."""
+        while True:
+            try:
+                self.source = self._open_source(self._context())
+            except EdgeAdError as error:
+                self._note("no-source", f"{error}; tried again in {_LONGEST_WAIT_S:g} s")
+                self.ready.set()
+                await asyncio.sleep(_LONGEST_WAIT_S)
+            else:
+                return
 
     @property
     def state(self) -> str:
@@ -156,12 +173,15 @@ class Pipeline:
                 self._note("source-failed", f"the source failed ({error!r}); it is opened anew")
                 await self.source.close()
                 await asyncio.sleep(_FIRST_WAIT_S)
-                self.source = self._open_source(self._context())
+                await self._open()
             finally:
                 self._reading = None
         return ()
 
-    async def _work(self, lines: Sequence[Line], source: Source) -> None:
+    async def _work(self, lines: Sequence[Line]) -> None:
+        source = self.source
+        if source is None:
+            return
         self.lines += len(lines)
         self._lines.extend(lines)
         while self._lines:
@@ -176,12 +196,12 @@ class Pipeline:
             self.lag_s = max(0.0, monotonic() - self.arrived)
         self._position = source.position()
         self._changed = True
-        for sink in self._sinks:
-            sink.flush()
+        self._flush()
         await self._save_events()
         source.done()
         for sink in self._sinks:
-            await sink.drain()
+            with self._forgiven():
+                await sink.drain()
 
     def _decide(self) -> None:
         """Decide on the lines that are there."""
@@ -219,8 +239,20 @@ class Pipeline:
             self._hand_on(decision, sample)
         self._take_changes(run)
         self._changed = True
+        self._flush()
+
+    def _flush(self) -> None:
         for sink in self._sinks:
-            sink.flush()
+            with self._forgiven():
+                sink.flush()
+
+    @contextlib.contextmanager
+    def _forgiven(self) -> Iterator[None]:
+        """Bear the mistakes of a sink, which may be a third party's: the machine is watched all the same."""
+        try:
+            yield
+        except Exception:  # noqa: BLE001
+            self._note("internal-error", f"a sink failed: {traceback.format_exc()}")
 
     def _take_changes(self, run: BundleRun) -> None:
         for change in run.changes:
@@ -275,9 +307,9 @@ class Pipeline:
             self._note("state-lost", f"the saved state makes no sense ({error!r}); the stream begins anew")
             return {}
         if not is_same_source:
-            self._troubles.say(self.options.name, "another source than before: the stream begins anew")
+            self._say("another source than before: the stream begins anew")
             state["position"] = None
-            state["run"]["key"] = None
+            state["run"]["key"] = state["run"]["header"] = None
         return dict(state)
 
     def _resume(self, state: dict[str, Any]) -> None:
@@ -289,51 +321,63 @@ class Pipeline:
             if state["run"]["key"] == run.key:
                 run.restore(state["run"])
                 return
-            # Another bundle is in service: an episode of the former one is over.
+            # Another bundle is in service, or another stream: an episode of the former one is over.
+            is_same_stream = state["run"]["key"] is not None
             tracker = EpisodeTracker(state["channels"], state["severities"])
             tracker.restore(state["run"]["monitor"]["episodes"])
             change = tracker.close(float(state["run"]["monitor"]["newest"]))
             if change is not None:
                 self._take_change(state["label"], state["severities"], change)
+            if is_same_stream and state["channels"] == [channel.name for channel in run.service.channels]:
+                run.restore_held(state["run"])
         except (KeyError, TypeError, ValueError) as error:
             self._note("state-lost", f"the saved state makes no sense ({error!r}); the window fills anew")
 
     def _context(self) -> SourceContext:
-        name = self.options.name
         return SourceContext(
-            asset=name,
+            asset=self.options.name,
             sample_period_s=self._running().service.sample_period_s,
             position=self._position,
             note=self._note,
-            say=lambda text: self._troubles.say(name, text),
+            say=lambda text: self._troubles.over(self.options.name, text),
         )
 
     # --- bundles ------------------------------------------------------------------------------------
 
     async def reload(self) -> None:
         """Let another bundle take over if another one is active now: after it has shown that it decides."""
-        if self.run_ is None:
-            self._wake.set()  # it is being tried anyway
+        if self.run_ is None or self.source is None:
+            self._wake.set()
             return
+        self._wake.clear()
         service = self.run_.service
         running = service.bundle_id, service.overlay_id
         try:
             wanted = await self._in_loader(lambda: wanted_run(self.options.reference, self._store))
             if wanted == running:
                 self._drop_next()
+                self._say(f"{_name(self._running())} stays in service: it is the active one")
                 return
             if self._next is not None and wanted == (
                 self._next.service.bundle_id,
                 self._next.service.overlay_id,
             ):
                 return
-            following = await self._in_loader(lambda: self._load(self._running().decoder.header))
+            following = await self._in_loader(self._load)
+            if following.service.label == self._running().service.label:  # the store has put it in its place
+                following.close()
+                self._say(f"{_name(self._running())} stays in service: nothing else can be run")
+                return
+            # Now, not before it was loaded: another header may have come meanwhile.
+            with self._trying():
+                following.read_below(self._running().decoder.header)
         except EdgeAdError as error:
-            self._note("not-reloaded", f"{error}; the bundle in service goes on")
+            self._troubles.count(self.options.name, "not-reloaded")
+            self._say(f"{error}; the bundle in service goes on")
             return
         self._drop_next()
         self._next, self._outdone = following, 0
-        self._troubles.say(self.options.name, f"{_name(following)} takes over as soon as it decides")
+        self._say(f"{_name(following)} takes over as soon as it decides")
 
     def _try_next(self, line: Line) -> None:
         """Let the next bundle decide on a line as well; it takes over with the line after its first score."""
@@ -341,8 +385,9 @@ class Pipeline:
         if following is None:
             return
         try:
-            for _ in following.decide(line):
-                pass
+            with self._trying():
+                for _ in following.decide(line):
+                    pass
         except InterpreterError as error:
             self._refuse_next(error)
             return
@@ -363,6 +408,15 @@ class Pipeline:
                 )
             )
 
+    @contextlib.contextmanager
+    def _trying(self) -> Iterator[None]:
+        """What is said meanwhile is said of the next bundle."""
+        self._is_trying = True
+        try:
+            yield
+        finally:
+            self._is_trying = False
+
     def _swap(self, following: BundleRun) -> None:
         former = self._running()
         former.end_episode()
@@ -377,13 +431,21 @@ class Pipeline:
             following.changes.append(EpisodeChange("began", opened))
             self._take_changes(following)
         self.swaps += 1
-        self._troubles.say(self.options.name, f"{_name(following)} has taken over from {_name(former)}")
+        self._say(f"{_name(following)} has taken over from {_name(former)}")
 
     def _refuse_next(self, error: InterpreterError) -> None:
         following, self._next = self._next, None
         if following is not None:
+            stays = (
+                ""
+                if following.is_on_trial
+                else (
+                    f"; it stays active in the store, and runs at the next start: edge-ad store rollback "
+                    f"{self.options.reference.removeprefix('@')} goes back to another"
+                )
+            )
             following.close(error)
-            self._note("bundle-refused", f"{_name(following)} does not take over: {error}")
+            self._note("bundle-refused", f"{_name(following)} does not take over: {error}{stays}")
 
     def _drop_next(self) -> None:
         if self._next is not None:
@@ -395,7 +457,8 @@ class Pipeline:
         wait_s = _FIRST_WAIT_S
         while True:
             try:
-                run = await self._in_loader(lambda: self._load(header))
+                run = await self._in_loader(self._load)
+                run.read_below(header)
             except EdgeAdError as error:
                 self.down = str(error)
                 self._note("down", f"{error}; tried again in {wait_s:g} s, or at a reload")
@@ -415,7 +478,7 @@ class Pipeline:
         self._failures += 1
         self._note("model-failed", f"{_name(failed)}: {error}; it is loaded anew in {wait_s:g} s")
         self._drop_next()
-        header = failed.decoder.header
+        header, held = failed.decoder.header, failed.save()
         failed.end_episode()
         self._take_changes(failed)
         failed.close(error)
@@ -423,21 +486,28 @@ class Pipeline:
         self.busy_since = None  # waiting for a bundle is no work that hangs
         await asyncio.sleep(wait_s)
         await self._put_in_service(header)
+        if self._running().service.channels == failed.service.channels:
+            self._running().restore_held(held)
         self.busy_since = monotonic()
 
     def _install(self, run: BundleRun) -> None:
         self.run_, self.down = run, None
-        self._takers = [sink.begin(run.service) for sink in self._sinks]
+        self.newest_scored = None  # its contributions are of other channels
+        run.record()
+        self._takers = []
+        for sink in self._sinks:
+            with self._forgiven():
+                self._takers.append(sink.begin(run.service))
 
-    def _load(self, header: str | None) -> BundleRun:
-        name = self.options.name
-        return BundleRun(
-            self.options,
-            self._store,
-            self._note,
-            lambda text: self._troubles.say(name, text),
-            header=header,
-        )
+    def _load(self) -> BundleRun:
+        return BundleRun(self.options, self._store, self._note_of_run, self._say, self._loader.submit)
+
+    def _note_of_run(self, kind: str, text: str, n: int = 1) -> None:
+        """What a bundle's reader of lines has to say, of the one in service or of the next one."""
+        self._note(kind, f"the next bundle: {text}" if self._is_trying else text, n)
+
+    def _say(self, text: str) -> None:
+        self._troubles.say(self.options.name, text)
 
     async def _in_loader(self, call: Callable[[], Any]) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._loader, call)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from time import monotonic
 from typing import TypeVar
 
 from edge_ad.runtime.agent.undelivered import Undelivered
@@ -49,6 +51,7 @@ class Spool:
             sinks_of=sinks_of,
         )
         self._thread = ThreadPoolExecutor(1, "spool")
+        self._begun: deque[float] = deque()
         self._arrivals = {sink: asyncio.Event() for sink in sinks}
 
     def checkpoints(self) -> dict[str, str]:
@@ -95,6 +98,11 @@ class Spool:
         return self._undelivered.n_waiting[sink]
 
     @property
+    def busy_since(self) -> float | None:
+        """Since when, on the monotonic clock, the disk has been waited for; None while it is not."""
+        return self._begun[0] if self._begun else None
+
+    @property
     def dropped(self) -> dict[str, int]:
         """Events that there was no room for, ever, by severity (`none` without one)."""
         return dict(self._undelivered.dropped)
@@ -106,10 +114,12 @@ class Spool:
 
     async def _call(self, work: Callable[[], T]) -> T:
         call = asyncio.get_running_loop().run_in_executor(self._thread, work)
+        self._begun.append(monotonic())
         call.add_done_callback(self._wake)
         return await asyncio.shield(call)
 
     def _wake(self, call: asyncio.Future[T]) -> None:
+        self._begun.popleft()  # they are carried out in their order
         if not call.cancelled():
             call.exception()  # seen, also where nobody waits for it any more
         for sink, arrival in self._arrivals.items():

@@ -43,7 +43,7 @@ class HttpServer:
         Raises ConfigurationError for a token that cannot be used, MissingDependencyError.
         """
         if importlib.util.find_spec("waitress") is None:
-            raise MissingDependencyError("[http] needs waitress: pip install 'edge-ad[http]'")
+            raise MissingDependencyError("[http] needs waitress: pip install 'edge-ad[http,prometheus]'")
         if options.metrics:
             metrics.check_installed()
         self._gate = None

@@ -61,14 +61,14 @@ class Brokers:
         """
         if name not in self._intakes:
             identity = self._identity(name, None, keeps_session=True, will=None)
-            _need_paho()
+            need_paho()
             from edge_ad.runtime.mqtt.intake import Intake
 
             place = f"broker {name}"
             self._intakes[name] = Intake(
                 identity,
                 note=self._troubles.at(place),
-                say=lambda text: self._troubles.say(place, text),
+                say=lambda text: self._troubles.over(place, text),
                 first_wait_s=self._first_wait_s,
             )
         return self._intakes[name]
@@ -78,7 +78,7 @@ class Brokers:
     ) -> Connection:
         """A connection for the sink called `sink`, which starts and closes it. Raises as `intake` does."""
         identity = self._identity(name, sink, keeps_session=False, will=will)
-        _need_paho()
+        need_paho()
         from edge_ad.runtime.mqtt.connection import Connection
 
         return Connection(identity, role, note=note, say=say, first_wait_s=self._first_wait_s)
@@ -97,6 +97,7 @@ class Brokers:
         return Identity(name, options, client_id, keeps_session, will)
 
 
-def _need_paho() -> None:
+def need_paho() -> None:
+    """Raise MissingDependencyError where paho-mqtt is not installed."""
     if find_spec("paho") is None:
         raise MissingDependencyError("MQTT needs paho-mqtt: pip install 'edge-ad[mqtt]'")

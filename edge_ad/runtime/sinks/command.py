@@ -68,14 +68,14 @@ class Exec(EventSink):
         body = os.memfd_create("event")
         try:
             with open(body, "r+b") as file:
-                file.write(event.body.encode(errors="replace"))
+                file.write(event.body.encode(errors="replace") + b"\n")  # so that a shell can read a line
                 file.seek(0)
                 process = await asyncio.create_subprocess_exec(
                     *self._options.command,
                     stdin=file,
                     stdout=DEVNULL,
                     stderr=its_end,
-                    env=os.environ | _variables(event),
+                    env=_environment() | _variables(event),
                     start_new_session=True,
                 )
         except (OSError, ValueError) as error:
@@ -153,6 +153,11 @@ async def _kill(process: Process) -> None:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_END_WITHIN_S):
                 await process.wait()
+
+
+def _environment() -> dict[str, str]:
+    """That of the agent, but for what the service's unit sets for Python's sake."""
+    return {name: value for name, value in os.environ.items() if name != "PYTHONOPTIMIZE"}
 
 
 def _variables(event: Event) -> dict[str, str]:

@@ -78,8 +78,9 @@ class Decoder(Protocol):
 
     @property
     def header(self) -> str | None:
-        """The line of column names in force, so that another decoder can go on in the same stream.
+        """The newest line of column names, so that another decoder can go on in the same stream.
 
+        Also one that lacks what is wanted here: that is no matter to a decoder that wants something else.
         None where there is none yet, or none is needed.
         """
         ...
@@ -215,7 +216,7 @@ class CsvDecoder:
                 return sample
             if not self._reads_like_names(line.text):
                 return sample
-            self._rows, self.header = None, None
+            self._rows, self.header = None, line.text
         self._problem = None  # to be told anew
         return self._decode_without_header(line)
 
@@ -228,7 +229,9 @@ class CsvDecoder:
 
     def _complain(self, text: str) -> None:
         """Say why nothing can be read, after a line that should have been a header."""
-        self._problem = self._flaw(text) if self._reads_like_names(text) else None
+        self._problem = None
+        if self._reads_like_names(text):
+            self._problem, self.header = self._flaw(text), text
         if self._problem is None:
             self._problem = _NO_HEADER
             self._note(

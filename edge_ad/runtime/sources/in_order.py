@@ -30,6 +30,7 @@ class Reorder:
     def push(self, sample: Sample) -> Iterator[Sample]:
         """Take the next sample; give those that need not wait any longer."""
         if not self._hold_s:
+            yield from self.rest()  # held by an earlier process, which was told to
             yield sample
             return
         time = sample.time

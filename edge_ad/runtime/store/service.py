@@ -41,6 +41,7 @@ class Service:
         active: ActiveBundle | None,
         trial_s: float,
         say: Callable[[str], None],
+        aside: Callable[[Callable[[], object]], object],
     ) -> None:
         self.bundle = bundle
         """What is to be run, an overlay included."""
@@ -48,6 +49,7 @@ class Service:
         """Of the overlay in force."""
         self._store = store
         self._say = say
+        self._aside = aside
         self._bundle_id = bundle.manifest.bundle_id
         self._asset = bundle.manifest.asset
         self._over_at = monotonic() + trial_s
@@ -56,25 +58,36 @@ class Service:
 
     @classmethod
     def start(
-        cls, reference: str, store: Path | None, say: Callable[[str], None], trial_s: float = TRIAL_S
+        cls,
+        reference: str,
+        store: Path | None,
+        say: Callable[[str], None],
+        trial_s: float = TRIAL_S,
+        aside: Callable[[Callable[[], object]], object] = lambda work: work(),
     ) -> Service:
         """Open a bundle file, or begin the service of `@ASSET`; `say` hears of rollbacks.
 
+        `aside` carries out what the store is to be told, for those who cannot wait for its lock.
         Raises BundleError, StoreError.
         """
         opened = open_store(store)
         if not reference.startswith("@"):
             bundle = find_bundle(reference, store).bundle
             _tell_ignored(bundle, say)
-            return cls(bundle, opened, None, trial_s, say)
+            return cls(bundle, opened, None, trial_s, say, aside)
         active = opened.begin(reference[1:])
         _tell_ignored(active.running, say)
         if active.notice:
             say(active.notice)
-        service = cls(active.running, opened, active, trial_s, say)
+        service = cls(active.running, opened, active, trial_s, say, aside)
         if active.overlay is not None:
             service.overlay_id = opened.state(active.asset).overlays.get(active.bundle_id)
         return service
+
+    @property
+    def is_on_trial(self) -> bool:
+        """Whether the store would roll it back for an error."""
+        return self._on_trial
 
     def watched(self, emit: Callable[[Decision, str], None]) -> Callable[[Decision, str], None]:
         """`emit`, with an eye on what passes."""
@@ -109,16 +122,20 @@ class Service:
     def _fail(self, reason: str) -> None:
         after = self._store.fail(self._asset, self._bundle_id, reason)
         if after.active != self._bundle_id:
-            self._say(f"rolled back to {(after.active or '')[:12]}, which runs at the next start")
+            self._say(f"rolled back: {(after.active or '')[:12]} is active again")
 
     def _tell(self, change: Callable[[], object]) -> None:
         """Tell the store; where it cannot be written, go on watching the machine and try again later."""
-        try:
-            change()
-            self._on_trial = False
-        except (OutputError, StoreError) as error:
-            self._say(f"how the trial of {self._bundle_id[:12]} goes cannot be written down: {error}")
-            self._over_at = monotonic() + _TRY_AGAIN_S
+        self._over_at = monotonic() + _TRY_AGAIN_S
+
+        def tell() -> None:
+            try:
+                change()
+                self._on_trial = False
+            except (OutputError, StoreError) as error:
+                self._say(f"how the trial of {self._bundle_id[:12]} goes cannot be written down: {error}")
+
+        self._aside(tell)
 
 
 def _tell_ignored(bundle: Bundle, say: Callable[[str], None]) -> None:

@@ -433,13 +433,54 @@ def test_the_example_of_a_configuration(tmp_path):
         is_entry = entry.startswith("[") or " = " in entry.partition("#")[0].replace(" = {", " = {")
         lines.append(entry if line.startswith("# ") and is_entry and "`" not in line else line)
     full = "\n".join(lines).replace("/etc/edge-ad/plant.password", str(secret))
-    full = full.replace("/etc/edge-ad/plant-ca.pem", str(secret))
+    full = "\n".join(line for line in full.splitlines() if not line.startswith("ca_file"))
+    names = [channel["name"] for channel in manifest_channels((DATA / "toy.edgead").read_bytes())]
+    full = full.replace('["Pressure", "Flow", "Temperature"]', json.dumps(names))
     for text, n_assets in ((example, 1), (full, 3)):
         config = tmp_path / "agent.toml"
         config.write_text(text)
         result = edge_ad("agent", "--check", config, "--store", tmp_path / "store", cwd=tmp_path)
         assert result.returncode == 0, result.stderr
         assert len(result.stdout.splitlines()) == n_assets
+
+
+@pytest.mark.parametrize(
+    ("rest", "words"),
+    [
+        ('[broker.b]\nhost = "h"\nusername = "u"\npassword_file = "/none/pw"', "/none/pw"),
+        ('[[sink]]\nkind = "webhook"\nurl = "http://h/"\ntoken_file = "/none/token"', "/none/token"),
+        ('[http]\ntoken_file = "/none/token"', "/none/token"),
+        ('[[sink]]\nkind = "exec"\ncommand = ["/none/command"]', "/none/command"),
+        (ASSET.replace('"a"', '"b"') + 'format = { columns = ["datetime", "Flow"] }', "is missing from"),
+        (ASSET.replace('"a"', '"b"') + 'variant = "huge"', "huge"),
+        (ASSET.replace('"a"', '"b"').replace(str(TOY), "gone.edgead"), "gone.edgead"),
+    ],
+)
+def test_check_tells_all_that_can_be_known(rest, words, tmp_path):
+    """And of the asset that is right, that it is, whatever is wrong elsewhere."""
+    config = tmp_path / "agent.toml"
+    config.write_text(ASSET + rest)
+    result = edge_ad("agent", "--check", config, "--store", tmp_path / "store", cwd=tmp_path)
+    assert words in result.stderr
+    assert "a: build 1 (b0ed6add1819)" in result.stdout
+    assert (result.returncode == 0) == ("exec" in rest)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["agent.toml"]
+
+
+def test_the_drop_in_that_the_unit_shows(tmp_path):
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("needs systemd-analyze")
+    text = UNIT.read_text()
+    (tmp_path / UNIT.name).write_text(text.replace("/opt/edge-ad/bin/edge-ad", shutil.which("true") or ""))
+    folder = tmp_path / f"{UNIT.name}.d"
+    folder.mkdir()
+    shown = text.partition("#   [Service]")[2].partition("\n\n")[0].splitlines()[1:]
+    lines = [line.removeprefix("#").strip() for line in shown]
+    assert len(lines) == 4
+    (folder / "override.conf").write_text("\n".join(["[Service]", *lines, ""]))
+    command = ["systemd-analyze", "verify", "--man=no", str(tmp_path / UNIT.name)]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stderr) == (0, "")
 
 
 def test_two_agents_do_not_share_a_spool(agent, tmp_path):

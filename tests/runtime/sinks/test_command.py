@@ -50,7 +50,7 @@ def test_the_command_gets_the_event(log, tmp_path):
     one = event("e1", 1, asset="Pümpe $HOME", size=200_000)
     deliver(log, sys.executable, "-c", script, tmp_path / "out", "$HOME; `x`", one=one)
     body, seen, argument = json.loads((tmp_path / "out").read_text())
-    assert body == one.body
+    assert body == one.body + "\n"
     assert argument == "$HOME; `x`"
     assert seen == {
         "EDGE_AD_EVENT_ID": "e1",
