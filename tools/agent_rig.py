@@ -171,6 +171,11 @@ class AgentProcess:
         """All that it said."""
         return self.log_path.read_text(errors="replace")
 
+    def is_heeding_hangups(self) -> bool:
+        """Whether SIGHUP would not end it, since it is caught or ignored; see proc(5)."""
+        masks = int(self._status("SigIgn"), 16) | int(self._status("SigCgt"), 16)
+        return bool(masks >> (signal.SIGHUP - 1) & 1)
+
     def resident_kb(self) -> int:
         """Resident set size."""
         return int(self._status("VmRSS").split()[0])

@@ -45,7 +45,7 @@ def install(bundle: Path, activate: bool, allow_downgrade: bool, store: Path | N
     state = opened.install_bytes(data, str(bundle), allow_downgrade=allow_downgrade)
     manifest = unpack(data).manifest
     bundle_id, asset = manifest.bundle_id, printable(state.asset)
-    click.echo(f"{asset}: build {manifest.build_number} is installed ({bundle_id[:12]})")
+    click.echo(f"{asset}: build {manifest.build_number} is installed ({bundle_id[:12]}) in {opened.root}")
     for key in manifest.unknown_keys:
         click.echo(f"ignored, from a newer edge_ad: {printable(key)}", err=True)
     if activate:

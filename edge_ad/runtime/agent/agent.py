@@ -178,13 +178,14 @@ class Agent:
 
     async def _reload(self) -> None:
         """Let newly activated bundles take over."""
-        while self._wants_reload and not self._stop.is_set():
-            self._wants_reload = False
-            self._manager.reloading()
-            for pipeline in self._pipelines:
-                await pipeline.reload()
-            self._manager.ready(self._status())
-        self._wants_reload = None
+        try:
+            while self._wants_reload and not self._stop.is_set():
+                self._wants_reload = False
+                self._manager.reloading()
+                await asyncio.gather(*(pipeline.reload() for pipeline in self._pipelines))
+                self._manager.ready(self._status())
+        finally:
+            self._wants_reload = None
 
     async def _save_now_and_then(self) -> None:
         while True:

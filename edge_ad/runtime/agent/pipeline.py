@@ -350,11 +350,10 @@ class Pipeline:
             self._wake.set()
             return
         self._wake.clear()
-        service = self.run_.service
-        running = service.bundle_id, service.overlay_id
         try:
             wanted = await self._in_loader(lambda: wanted_run(self.options.reference, self._store))
-            if wanted == running:
+            service = self._running().service  # by now: another one may have taken over meanwhile
+            if wanted == (service.bundle_id, service.overlay_id):
                 self._drop_next()
                 self._say(f"{_name(self._running())} stays in service: it is the active one")
                 return
@@ -368,9 +367,13 @@ class Pipeline:
                 following.close()
                 self._say(f"{_name(self._running())} stays in service: nothing else can be run")
                 return
-            # Now, not before it was loaded: another header may have come meanwhile.
-            with self._trying():
-                following.read_below(self._running().decoder.header)
+            try:
+                # Now, not before it was loaded: another header may have come meanwhile.
+                with self._trying():
+                    following.read_below(self._running().decoder.header)
+            except EdgeAdError as error:
+                following.close(error)
+                raise
         except EdgeAdError as error:
             self._troubles.count(self.options.name, "not-reloaded")
             self._say(f"{error}; the bundle in service goes on")

@@ -383,6 +383,18 @@ ASSET = f'[[asset]]\nname = "a"\nbundle = "{TOY}"\nsource = {{ kind = "follow", 
         ),
         (ASSET + "[http]\nlisten = '0.0.0.0:80'", "token_file"),
         (ASSET + "[http]\nlisten = 'here'", "listen"),
+        (
+            (ASSET + ASSET.replace('"a"', '"b"')).replace(str(TOY), "@toy"),
+            "a and b both run @toy, but a bundle of the store serves one asset",
+        ),
+        (
+            ASSET + '[[sink]]\nkind = "events"\npath = "x"',
+            "sink events would write over x, which asset a reads",
+        ),
+        (
+            ASSET + '[[sink]]\nkind = "events"\npath = "y"\n[[sink]]\nkind = "decisions"\npath = "y"',
+            "sink decisions and sink events would both write y",
+        ),
         (ASSET + "[agent]\nsave_every_s = 0", "save_every_s must lie between"),
         (ASSET + '[agent]\nname = "a b"', "'a b' must be"),
         (
