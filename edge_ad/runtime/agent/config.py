@@ -30,8 +30,9 @@ class AgentOptions:
     name: str = "edge-ad"
     """Unique among the agents on a broker."""
     spool: str = ""
-    """File of the alarm events that are not delivered yet, and of the streams' states; default: `agent/spool.db`
-    below the store."""
+    """File of the alarm events that are not delivered yet, and of the streams' states.
+
+    Default: `agent/spool.db` below the store."""
     spool_events: int = 100_000
     """Most events that are kept."""
     spool_mb: int = 256
