@@ -53,8 +53,25 @@ def _store(account: Account, store: Path) -> Iterator[Finding]:
             "and which keys are trusted",
             f"sudo chmod -R o-w {path}",
         )
-    else:
-        yield ok("store-access", f"{account.name} may read {store}, and not everybody may write it")
+        return
+    yield ok("store-access", f"{account.name} may read {store}, and not everybody may write it")
+    owned = [store / "lock", *_folders(store / "assets")]
+    closed = [each for each in owned if (found := _status(each)) and not account.may(WRITE, found)]
+    if closed:
+        yield warn(
+            "store-trials",
+            f"{account.name} may not write {closed[0]}: a service of this account cannot write down how a "
+            "new bundle's trial goes, nor roll it back",
+            f"sudo chown -R {shlex.quote(account.name)}: {path}  # or run as the account that it belongs to",
+        )
+
+
+def _folders(assets: Path) -> list[Path]:
+    """The store's folders of assets, as far as they can be seen."""
+    try:
+        return sorted(assets.iterdir())
+    except OSError:
+        return []
 
 
 def _spool(account: Account, folder: Path) -> Iterator[Finding]:

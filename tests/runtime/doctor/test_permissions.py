@@ -55,6 +55,17 @@ def test_a_store_that_everybody_may_write(tree, store, part):
     assert finding.fix == (f"sudo chmod -R o-w {store}",)
 
 
+def test_bundles_that_another_account_has_installed(tree, store):
+    """As root did, say: the service runs them, but keeps no book on their trials."""
+    (store / "assets" / "pump").mkdir(parents=True)
+    (store / "assets" / "pump").chmod(0o755)
+    finding = found(tree, store, account=OTHER)["store-trials"]
+    assert finding.level == "warn"
+    assert f"may not write {store / 'assets' / 'pump'}" in finding.text
+    assert finding.fix[0].startswith(f"sudo chown -R edge-ad: {store}")
+    assert "store-trials" not in found(tree, store)
+
+
 def test_a_spool_that_the_service_may_not_write(tree, store):
     (store / "agent").mkdir()
     (store / "agent").chmod(0o755)
