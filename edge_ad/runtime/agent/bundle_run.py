@@ -97,12 +97,7 @@ class BundleRun:
 
     def save(self) -> dict[str, Any]:
         """The stream so far as JSON values, for `restore`."""
-        return {
-            "key": self.key,
-            "header": self.decoder.header,
-            "monitor": self.monitor.save(),
-            "reorder": self._reorder.save(),
-        }
+        return {"monitor": self.monitor.save(), "reorder": self._reorder.save()}
 
     def restore(self, saved: dict[str, Any]) -> None:
         """Go on where the same bundle was saved. Raises KeyError, TypeError, ValueError."""

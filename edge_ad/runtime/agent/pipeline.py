@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -14,11 +13,13 @@ from time import monotonic
 from typing import Any
 
 from edge_ad.detect.decision import Decision
-from edge_ad.detect.episodes import EpisodeChange, EpisodeTracker
+from edge_ad.detect.episodes import EpisodeChange
 from edge_ad.errors import EdgeAdError, InterpreterError
 from edge_ad.runtime.agent.bundle_run import BundleRun
+from edge_ad.runtime.agent.candidate import Candidate
 from edge_ad.runtime.agent.config import AssetOptions
 from edge_ad.runtime.agent.history import RecentScores
+from edge_ad.runtime.agent.saved_stream import SavedStream
 from edge_ad.runtime.agent.spool import Spool
 from edge_ad.runtime.events import Event, event_of
 from edge_ad.runtime.sinks.sink import DecisionSink, TakeDecision
@@ -31,8 +32,6 @@ _FLUSH_EVERY = 64
 """Scored samples, of which the notes are then counted: they take more room than the counts."""
 _FIRST_WAIT_S = 5.0
 _LONGEST_WAIT_S = 60.0
-_FORMAT = 1
-"""Of the saved state."""
 
 
 class Pipeline:
@@ -89,11 +88,9 @@ class Pipeline:
         self._loader = loader
         self._lines: deque[Line] = deque()
         self._takers: list[TakeDecision] = []
-        self._next: BundleRun | None = None
-        """A bundle that is about to take over."""
+        self._next: Candidate | None = None
         self._is_trying = False
-        self._outdone = 0
-        """Decisions that the one in service could score and the next one could not."""
+        """Whether what is said just now is said of that."""
         self._events: list[Event] = []
         self._position: str | None = None
         self._changed = False
@@ -109,10 +106,10 @@ class Pipeline:
         """Serve until the stream ends or the task is cancelled. `saved` is an earlier process's state."""
         try:
             state = self._parsed(saved)
-            await self._put_in_service(state.get("run", {}).get("header"))
-            self._position = state.get("position")
-            self._resume(state)
-            await self._save_events()
+            await self._put_in_service(None if state is None else state.header)
+            if state is not None:
+                self._resume(state)
+                await self._save_events()
             await self._open()
             if self._wake.is_set():  # asked for while the bundle was loaded
                 await self.reload()
@@ -212,7 +209,7 @@ class Pipeline:
             for decision, sample in run.decide(line):
                 self._hand_on(decision, sample)
             if self._next is not None:
-                self._try_next(line)
+                self._try_next(self._next, line)
         latency = self._running().monitor.detector.latency
         if len(latency.pending) >= _FLUSH_EVERY:
             latency.flush()
@@ -280,56 +277,34 @@ class Pipeline:
         return self._state()
 
     def _state(self) -> str:
-        run = self._running()
-        severities = run.service.severities
-        channels = [channel.name for channel in run.service.channels]
-        state = {
-            "format": _FORMAT,
-            "source": self.source_name,
-            "position": self._position,
-            "label": run.service.label,
-            "channels": channels,
-            "severities": severities,
-            "run": run.save(),
-        }
-        return json.dumps(state)
+        return SavedStream.of(self._running(), self.source_name, self._position).text()
 
-    def _parsed(self, saved: str | None) -> dict[str, Any]:
-        if saved is None:
-            return {}
+    def _parsed(self, text: str | None) -> SavedStream | None:
+        if text is None:
+            return None
         try:
-            state = json.loads(saved)
-            if state["format"] != _FORMAT:
-                raise ValueError("of another edge_ad")
-            is_same_source = state["source"] == self.source_name
-            state["run"]["key"], state["run"]["header"], state["position"]
-        except (ValueError, KeyError, TypeError) as error:
-            self._note("state-lost", f"the saved state makes no sense ({error!r}); the stream begins anew")
-            return {}
-        if not is_same_source:
-            self._say("another source than before: the stream begins anew")
-            state["position"] = None
-            state["run"]["key"] = state["run"]["header"] = None
-        return dict(state)
+            saved = SavedStream.parse(text)
+        except ValueError as error:
+            self._note("state-lost", f"the saved state makes no sense ({error}); the stream begins anew")
+            return None
+        if saved.source == self.source_name:
+            return saved
+        self._say("another source than before: the stream begins anew")
+        return saved.without_place()
 
-    def _resume(self, state: dict[str, Any]) -> None:
-        """Go on where an earlier process was, as far as the bundle is the same."""
-        if not state:
-            return
+    def _resume(self, saved: SavedStream) -> None:
+        """Go on where an earlier process was, as far as bundle and source are the same."""
         run = self._running()
+        self._position = saved.position
         try:
-            if state["run"]["key"] == run.key:
-                run.restore(state["run"])
+            if saved.key == run.key:
+                run.restore(saved.run)
                 return
-            # Another bundle is in service, or another stream: an episode of the former one is over.
-            is_same_stream = state["run"]["key"] is not None
-            tracker = EpisodeTracker(state["channels"], state["severities"])
-            tracker.restore(state["run"]["monitor"]["episodes"])
-            change = tracker.close(float(state["run"]["monitor"]["newest"]))
+            change = saved.end_of_episode()
             if change is not None:
-                self._take_change(state["label"], state["severities"], change)
-            if is_same_stream and state["channels"] == [channel.name for channel in run.service.channels]:
-                run.restore_held(state["run"])
+                self._take_change(saved.label, saved.severities, change)
+            if saved.key is not None and saved.channels == tuple(c.name for c in run.service.channels):
+                run.restore_held(saved.run)
         except (KeyError, TypeError, ValueError) as error:
             self._note("state-lost", f"the saved state makes no sense ({error!r}); the window fills anew")
 
@@ -352,15 +327,12 @@ class Pipeline:
         self._wake.clear()
         try:
             wanted = await self._in_loader(lambda: wanted_run(self.options.reference, self._store))
-            service = self._running().service  # by now: another one may have taken over meanwhile
-            if wanted == (service.bundle_id, service.overlay_id):
+            # The one that runs by now: another one may have taken over meanwhile.
+            if wanted == _ids(self._running()):
                 self._drop_next()
                 self._say(f"{_name(self._running())} stays in service: it is the active one")
                 return
-            if self._next is not None and wanted == (
-                self._next.service.bundle_id,
-                self._next.service.overlay_id,
-            ):
+            if self._next is not None and wanted == _ids(self._next.run):
                 return
             following = await self._in_loader(self._load)
             if following.service.label == self._running().service.label:  # the store has put it in its place
@@ -379,37 +351,19 @@ class Pipeline:
             self._say(f"{error}; the bundle in service goes on")
             return
         self._drop_next()
-        self._next, self._outdone = following, 0
+        self._next = Candidate(following)
         self._say(f"{_name(following)} takes over as soon as it decides")
 
-    def _try_next(self, line: Line) -> None:
+    def _try_next(self, candidate: Candidate, line: Line) -> None:
         """Let the next bundle decide on a line as well; it takes over with the line after its first score."""
-        following = self._next
-        if following is None:
-            return
         try:
             with self._trying():
-                for _ in following.decide(line):
-                    pass
+                is_ready = candidate.decides_on(line, self._running().newest)
         except InterpreterError as error:
-            self._refuse_next(error)
-            return
-        if following.newest is not None and following.newest.score is not None:
-            self._swap(following)
-            return
-        newest = self._running().newest
-        if newest is not None and newest.score is not None:
-            self._outdone += 1
-        if self._outdone > 10 * following.window_length + 100:
-            newest_reason = (
-                following.newest.reason if following.newest is not None else "no line could be read"
-            )
-            self._refuse_next(
-                InterpreterError(
-                    f"no decision on {self._outdone} samples on which the bundle in service decided "
-                    f"({newest_reason})"
-                )
-            )
+            self._refuse_next(candidate.run, error)
+        else:
+            if is_ready:
+                self._swap(candidate.run)
 
     @contextlib.contextmanager
     def _trying(self) -> Iterator[None]:
@@ -436,23 +390,20 @@ class Pipeline:
         self.swaps += 1
         self._say(f"{_name(following)} has taken over from {_name(former)}")
 
-    def _refuse_next(self, error: InterpreterError) -> None:
-        following, self._next = self._next, None
-        if following is not None:
-            stays = (
-                ""
-                if following.is_on_trial
-                else (
-                    f"; it stays active in the store, and runs at the next start: edge-ad store rollback "
-                    f"{self.options.reference.removeprefix('@')} goes back to another"
-                )
-            )
-            following.close(error)
-            self._note("bundle-refused", f"{_name(following)} does not take over: {error}{stays}")
+    def _refuse_next(self, following: BundleRun, error: InterpreterError) -> None:
+        self._next = None
+        stays = (
+            ""
+            if following.is_on_trial
+            else "; it stays active in the store, and runs at the next start: edge-ad store rollback "
+            f"{self.options.reference.removeprefix('@')} goes back to another"
+        )
+        following.close(error)
+        self._note("bundle-refused", f"{_name(following)} does not take over: {error}{stays}")
 
     def _drop_next(self) -> None:
         if self._next is not None:
-            self._next.close()
+            self._next.run.close()
             self._next = None
 
     async def _put_in_service(self, header: str | None) -> None:
@@ -525,6 +476,10 @@ class Pipeline:
         self._drop_next()
         if self.run_ is not None:
             self.run_.close()
+
+
+def _ids(run: BundleRun) -> tuple[str, str | None]:
+    return run.service.bundle_id, run.service.overlay_id
 
 
 def _name(run: BundleRun) -> str:
