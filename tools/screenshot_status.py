@@ -122,7 +122,7 @@ def save(path: Path, picture: bytes) -> None:
 def main() -> None:
     """Run the plant, and look at it."""
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else ROOT / "docs")
-    with tempfile.TemporaryDirectory() as temporary:
+    with tempfile.TemporaryDirectory(prefix="pumps-") as temporary:
         work, port = Path(temporary), free_port()
         pumps, start, over = plant(work), time() - BEFORE_S, Event()
 

@@ -124,7 +124,7 @@ def test_what_cannot_work_is_said_at_once(tmp_path, monkeypatch):
         with pytest.raises(MissingDependencyError, match=r"pip install 'edge-ad\[prometheus\]'"):
             make()
         patch.setitem(__import__("sys").modules, "waitress", None)
-        with pytest.raises(MissingDependencyError, match=r"pip install 'edge-ad\[http\]'"):
+        with pytest.raises(MissingDependencyError, match=r"pip install 'edge-ad\[http,prometheus\]'"):
             make(metrics=False)
 
 
