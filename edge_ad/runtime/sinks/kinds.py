@@ -17,18 +17,13 @@ What a Sink must do is said in `sinks.sink`.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Mapping
-from importlib import import_module
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 from edge_ad.bundle.codec import decode
-from edge_ad.errors import ConfigurationError
+from edge_ad.runtime.kinds import provider_of
 from edge_ad.runtime.sinks.sink import Sink
-
-if TYPE_CHECKING:
-    from importlib.metadata import EntryPoint
 
 GROUP = "edge_ad.sinks"
 SINK_KINDS: Mapping[str, str] = MappingProxyType(
@@ -53,34 +48,5 @@ def load_sink(kind: str, table: Mapping[str, object]) -> tuple[Any, OpenSink]:
     `table` is without its `kind` and `name`. Raises ConfigurationError for an unknown kind, or one whose
     package is broken; DecodeError, with the key, for what the kind does not take.
     """
-    provider: Any = import_module(SINK_KINDS[kind]) if kind in SINK_KINDS else _of_other_package(kind)
+    provider = provider_of("sink", kind, SINK_KINDS, GROUP)
     return decode(provider.Options, dict(table)), provider.open_sink
-
-
-def _of_other_package(kind: str) -> object:
-    from importlib.metadata import entry_points  # only here: it takes time and memory
-
-    found = {point.name: point for point in entry_points(group=GROUP)}
-    if kind not in found:
-        others = sorted(set(found) - set(SINK_KINDS))
-        installed = f"; installed from other packages: {', '.join(others)}" if others else ""
-        raise ConfigurationError(
-            f"no kind of sink is called {kind!r}; there are: {', '.join(SINK_KINDS)}{installed}"
-        )
-    point = found[kind]
-    try:
-        provider: object = point.load()
-    except Exception as error:  # whatever another package raises
-        raise ConfigurationError(
-            f"{_told(point)} cannot be loaded: {type(error).__name__}: {error}"
-        ) from error
-    if not dataclasses.is_dataclass(getattr(provider, "Options", None)):
-        raise ConfigurationError(f"{_told(point)} has no dataclass Options")
-    if not callable(getattr(provider, "open_sink", None)):
-        raise ConfigurationError(f"{_told(point)} has no function open_sink")
-    return provider
-
-
-def _told(point: EntryPoint) -> str:
-    package = f" of the package {point.dist.name}" if point.dist is not None else ""
-    return f"the sink {point.name!r}{package} ({point.value})"

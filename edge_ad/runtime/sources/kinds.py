@@ -17,18 +17,13 @@ What a Source must do is said in `sources.source`.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Mapping
-from importlib import import_module
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 from edge_ad.bundle.codec import decode
-from edge_ad.errors import ConfigurationError
+from edge_ad.runtime.kinds import provider_of
 from edge_ad.runtime.sources.source import Source
-
-if TYPE_CHECKING:
-    from importlib.metadata import EntryPoint
 
 GROUP = "edge_ad.sources"
 SOURCE_KINDS: Mapping[str, str] = MappingProxyType(
@@ -53,34 +48,5 @@ def load_source(kind: str, table: Mapping[str, object]) -> tuple[Any, OpenSource
     `table` is without its `kind`. Raises ConfigurationError for an unknown kind, or one whose package is
     broken; DecodeError, with the key, for what the kind does not take.
     """
-    provider: Any = import_module(SOURCE_KINDS[kind]) if kind in SOURCE_KINDS else _of_other_package(kind)
+    provider = provider_of("source", kind, SOURCE_KINDS, GROUP)
     return decode(provider.Options, dict(table)), provider.open_source
-
-
-def _of_other_package(kind: str) -> object:
-    from importlib.metadata import entry_points  # only here: it takes time and memory
-
-    found = {point.name: point for point in entry_points(group=GROUP)}
-    if kind not in found:
-        others = sorted(set(found) - set(SOURCE_KINDS))
-        installed = f"; installed from other packages: {', '.join(others)}" if others else ""
-        raise ConfigurationError(
-            f"no kind of source is called {kind!r}; there are: {', '.join(SOURCE_KINDS)}{installed}"
-        )
-    point = found[kind]
-    try:
-        provider: object = point.load()
-    except Exception as error:  # whatever another package raises
-        raise ConfigurationError(
-            f"{_told(point)} cannot be loaded: {type(error).__name__}: {error}"
-        ) from error
-    if not dataclasses.is_dataclass(getattr(provider, "Options", None)):
-        raise ConfigurationError(f"{_told(point)} has no dataclass Options")
-    if not callable(getattr(provider, "open_source", None)):
-        raise ConfigurationError(f"{_told(point)} has no function open_source")
-    return provider
-
-
-def _told(point: EntryPoint) -> str:
-    package = f" of the package {point.dist.name}" if point.dist is not None else ""
-    return f"the source {point.name!r}{package} ({point.value})"
