@@ -13,7 +13,7 @@ from time import monotonic
 from typing import Any
 
 from edge_ad import __version__
-from edge_ad.runtime.agent.config import AgentConfig, Part
+from edge_ad.runtime.agent.config import AgentConfig, AssetOptions, Part
 from edge_ad.runtime.agent.courier import Courier
 from edge_ad.runtime.agent.notify import ServiceManager
 from edge_ad.runtime.agent.pipeline import Pipeline
@@ -24,7 +24,7 @@ from edge_ad.runtime.process import cpu_seconds, give_back_memory, resident_byte
 from edge_ad.runtime.sinks.sink import DecisionSink, EventSink, Sink, SinkContext
 from edge_ad.runtime.snapshot import AgentSnapshot, History
 from edge_ad.runtime.store.store import open_store
-from edge_ad.runtime.troubles import Troubles
+from edge_ad.runtime.troubles import Note, Troubles
 
 _READY_WITHIN_S = 60.0
 """After that the service counts as started, whatever is still missing."""
@@ -81,7 +81,7 @@ class Agent:
             for key, sink in event_sinks.items()
         ]
         self._loader = ThreadPoolExecutor(1, "bundles")
-        self._pipelines = [self._pipeline(i) for i in range(len(config.assets))]
+        self._pipelines = list(map(self._pipeline, config.assets))
 
     # --- life ---------------------------------------------------------------------------------------
 
@@ -109,6 +109,7 @@ class Agent:
             for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
                 loop.remove_signal_handler(number)
             signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the process is about to end anyway
+        self._troubles.say(self._config.agent.name, "has ended in good order")
 
     async def _until_the_end(self, streams: list[asyncio.Task[None]]) -> None:
         stop = asyncio.create_task(self._stop.wait())
@@ -166,7 +167,6 @@ class Agent:
         last = asyncio.get_running_loop().run_in_executor(self._loader, lambda: None)
         await asyncio.wait({last}, timeout=_STOP_WITHIN_S)
         self._loader.shutdown(wait=False, cancel_futures=True)
-        self._troubles.say(self._config.agent.name, "has ended in good order")
 
     # --- what is done now and then ------------------------------------------------------------------
 
@@ -250,8 +250,7 @@ class Agent:
         sink: Sink = part.open(part.options, context, *shared(part, self._brokers))
         return sink
 
-    def _pipeline(self, number: int) -> Pipeline:
-        asset = self._config.assets[number]
+    def _pipeline(self, asset: AssetOptions) -> Pipeline:
         part = self._config.sources[asset.name]
         chosen = self._sinks if asset.sinks is None else {name: self._sinks[name] for name in asset.sinks}
         return Pipeline(
@@ -270,7 +269,7 @@ class Agent:
             return Path(self._config.agent.spool)
         return open_store(self._store).root / "agent" / "spool.db"
 
-    def _voice(self, where: str) -> tuple[Any, Callable[[str], None]]:
+    def _voice(self, where: str) -> tuple[Note, Callable[[str], None]]:
         return self._troubles.at(where), lambda text: self._troubles.over(where, text)
 
     def _begin(self, work: Coroutine[Any, Any, None]) -> None:
@@ -296,7 +295,7 @@ async def _within(longest_s: float, work: Coroutine[Any, Any, None]) -> None:
 
 
 async def _cancel(tasks: list[asyncio.Task[None]]) -> None:
-    tasks = list(tasks)
+    tasks = list(tasks)  # each takes itself out of the agent's list as it ends
     for task in tasks:
         task.cancel()
     with contextlib.suppress(asyncio.CancelledError):

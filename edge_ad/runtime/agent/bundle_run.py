@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -63,9 +62,11 @@ class BundleRun:
         self.key = f"{self.service.label} {self.service.variant}{' resampled' * options.resample}"
         """What must be the same for a saved state to make sense."""
         self.newest: Decision | None = None
-        self._options, self._say = options, say
-        self._plan = dataclasses.replace(manifest, members=(), variants=())
-        """What a recorder needs of it."""
+        self._new_recorder: Callable[[], NormalRecorder] | None = None
+        """Only where it is wanted: it keeps the manifest in memory."""
+        if options.record_normal is not None:
+            path, minutes = Path(options.record_normal), options.record_minutes
+            self._new_recorder = partial(NormalRecorder.of, manifest, path, minutes=minutes, say=say)
         self._reorder = Reorder(options.hold_s)
         self._watch = self._service.watched(_nothing)
 
@@ -75,10 +76,8 @@ class BundleRun:
 
     def record(self) -> None:
         """Keep normal samples from now on, where that is wanted; a file has one recorder at a time."""
-        if self._options.record_normal is not None:
-            path, minutes = Path(self._options.record_normal), self._options.record_minutes
-            recorder = NormalRecorder.of(self._plan, path, minutes=minutes, say=self._say)
-            self.monitor.record(recorder)
+        if self._new_recorder is not None:
+            self.monitor.record(self._new_recorder())
 
     def decide(self, line: Line) -> Iterator[tuple[Decision, Sample]]:
         """Take in the next line; give the decisions that follow, mostly one. Raises InterpreterError."""

@@ -102,6 +102,7 @@ def test_a_restart_goes_on_where_it_was(agent, tmp_path):
     write(path, stream, range(91), mode="w")  # the anomaly begins at 85
     process = agent(asset("toy", follow(path))).start()
     wait_for(lambda: len(decisions(tmp_path)) == 91, "all is decided on")
+    wait_for(lambda: events(tmp_path), "its event is delivered")
     assert [event["change"] for event in events(tmp_path)][:1] == ["began"]
     assert process.stop() == 0
     write(path, stream, range(91, 200))
