@@ -1,0 +1,143 @@
+"""Builds a root: debootstrap, then what the first start of a Raspberry Pi sets up."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+
+from pi_rootfs import cache, host
+from pi_rootfs.errors import RootError
+from pi_rootfs.progress import Progress, say
+from pi_rootfs.recipes import ROOTS, Recipe
+
+_GROUPS = "adm,dialout,sudo,audio,video,plugdev,users"
+"""Of the ordinary user, as far as Debian has those of Raspberry Pi OS."""
+
+
+def ensure(name: str) -> Path:
+    """The root `name`, built if it is not in the cache.
+
+    Raises:
+        RootError: there is no such root, or it cannot be built here; the message says why.
+    """
+    if name not in ROOTS:
+        raise RootError(f"there is no root {name!r}; there are {', '.join(ROOTS)}")
+    recipe = ROOTS[name]
+    path = cache.place(recipe)
+    if path.exists():
+        return path
+    host.check(recipe.architecture)
+    with cache.locked(recipe, "another process builds this root; waiting for it"):
+        if not path.exists():
+            _sweep(recipe)
+            _build(recipe)
+    return path
+
+
+def _sweep(recipe: Recipe) -> None:
+    """Remove what an interrupted build left, and roots that an earlier recipe of this name made."""
+    for entry in cache.entries():
+        name, _, _ = entry.path.name.rpartition("-")
+        if name == recipe.name and (not entry.whole or entry.recipe is None):
+            cache.remove(entry.path)
+
+
+def _build(recipe: Recipe) -> None:
+    partial, log = cache.partial(recipe), cache.log(recipe)
+    partial.mkdir()
+    progress = Progress(recipe.name)
+    _quick_dpkg(partial)
+    _debootstrap(recipe, partial, log, progress)
+    progress.last_step()
+    _finish(recipe, partial)
+    partial.rename(cache.place(recipe))
+    log.unlink(missing_ok=True)
+    say(recipe.name, f"built in {progress.seconds:.0f} s: {cache.place(recipe)}")
+
+
+_DPKG = """\
+# A build that is interrupted starts anew, so nothing is gained by waiting for the disk after every file.
+force-unsafe-io
+# Nobody reads manuals in a test.
+path-exclude=/usr/share/doc/*
+path-exclude=/usr/share/man/*
+path-exclude=/usr/share/info/*
+path-exclude=/usr/share/locale/*
+path-include=/usr/share/locale/locale.alias
+path-include=/usr/share/doc/*/copyright
+"""
+
+
+def _quick_dpkg(root: Path) -> None:
+    folder = root / "etc/dpkg/dpkg.cfg.d"
+    folder.mkdir(parents=True)
+    (folder / "pi-rootfs").write_text(_DPKG)
+
+
+def _debootstrap(recipe: Recipe, root: Path, log: Path, progress: Progress) -> None:
+    # Mounts that debootstrap makes, and daemons that packages start, end with the namespaces.
+    apart = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--"]
+    command = [
+        *apart,
+        "debootstrap",
+        f"--arch={recipe.architecture}",
+        "--variant=minbase",
+        f"--include={','.join(recipe.packages)}",
+        f"--keyring={host.KEYRING}",
+        recipe.suite,
+        str(root),
+        host.mirror(),
+    ]
+    environment = {**os.environ, "LC_ALL": "C", "DEBIAN_FRONTEND": "noninteractive"}
+    with log.open("w") as record:
+        process = subprocess.Popen(
+            command,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            start_new_session=True,
+        )
+        assert process.stdout is not None
+        try:
+            for line in process.stdout:
+                record.write(line)
+                progress.line(line)
+            process.wait()
+        except BaseException:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            raise
+    if process.returncode != 0:
+        said = log.read_text(errors="replace").splitlines()[-8:]
+        inner = root / "debootstrap/debootstrap.log"
+        if inner.exists():
+            said += inner.read_text(errors="replace").splitlines()[-8:]
+        raise RootError(f"debootstrap for {recipe.name} failed ({log}):\n" + "\n".join(said))
+
+
+def _finish(recipe: Recipe, root: Path) -> None:
+    """The ordinary user, and nothing that two copies of the root should have in common."""
+    for command in (
+        ["useradd", "--create-home", "--shell", "/bin/bash", "--groups", _GROUPS, "pi"],
+        ["python3", "-c", f"import sys; sys.exit('%d.%d' % sys.version_info[:2] != {recipe.python!r})"],
+    ):
+        done = subprocess.run(["chroot", root, *command], capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise RootError(f"{' '.join(command)} failed in {root}: {done.stdout}{done.stderr}")
+    rule = root / "etc/sudoers.d/010_pi-nopasswd"  # its name on Raspberry Pi OS
+    rule.write_text("pi ALL=(ALL) NOPASSWD: ALL\n")
+    rule.chmod(0o440)
+    (root / "etc/hostname").write_text("raspberrypi\n")
+    (root / "etc/machine-id").write_text("")
+    (root / "etc/dpkg/dpkg.cfg.d/pi-rootfs").unlink()
+    for file in (root / "etc/ssh").glob("ssh_host_*_key*"):
+        file.unlink()
+    for folder in (root / "var/cache/apt/archives", root / "var/lib/apt/lists"):
+        for file in folder.iterdir():
+            shutil.rmtree(file) if file.is_dir() else file.unlink()
