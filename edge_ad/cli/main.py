@@ -35,6 +35,7 @@ _COMMANDS = {
     "store": "store:store",
     "recalibrate": "recalibrate:recalibrate",
     "doctor": "doctor:doctor",
+    "profiles": "profiles:profiles",
 }
 
 

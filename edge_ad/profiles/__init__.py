@@ -7,7 +7,8 @@ here in a source checkout, and a folder of copies where a wheel was installed.
 
 from edge_ad.profiles.catalog import all_profiles, load_profile, pick
 from edge_ad.profiles.files import firmware_file
-from edge_ad.profiles.profile import DeviceProfile, System
+from edge_ad.profiles.profile import DeviceProfile
+from edge_ad.profiles.system import System
 from edge_ad.profiles.target import Target, all_targets, target
 
 __all__ = [

@@ -1,23 +1,15 @@
 """What a profile changes of the agent's systemd unit."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from edge_ad.profiles.profile import DeviceProfile
-
 DROP_IN = "/etc/systemd/system/edge-ad-agent.service.d/50-profile.conf"
-"""Where it belongs; drop-ins with a higher number come after it and win."""
+"""Where it belongs. Of several drop-ins the last by name wins: `override.conf` of `systemctl edit` does."""
 
 
-def drop_in(profile: DeviceProfile) -> str:
-    """Text for systemd: memory, threads of numpy's library, and the time that a start may take."""
-    runtime = profile.runtime
+def drop_in(profile: str, memory_limit_mb: int, start_timeout_s: int, threads: int) -> str:
+    """Text for systemd: memory, the time that a start may take, and threads of numpy's library."""
     return f"""\
-# What the device profile {profile.name} sets; put your own into a drop-in that comes later (systemctl edit).
+# What the device profile {profile} sets. Your own: systemctl edit edge-ad-agent, which comes after it.
 [Service]
-MemoryMax={runtime.memory_limit_mb}M
-TimeoutStartSec={runtime.start_timeout_s}
-Environment=OPENBLAS_NUM_THREADS={runtime.threads}
+MemoryMax={memory_limit_mb}M
+TimeoutStartSec={start_timeout_s}
+Environment=OPENBLAS_NUM_THREADS={threads}
 """

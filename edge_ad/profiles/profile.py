@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, replace
-from datetime import date
-from fnmatch import fnmatchcase
 from typing import Literal
 
 from edge_ad.errors import ConfigurationError
 from edge_ad.profiles.agent_template import check_template, render
+from edge_ad.profiles.drop_in import drop_in
+from edge_ad.profiles.fact import Fact, unmatched_key, without_source
+from edge_ad.profiles.patterns import NAME
+from edge_ad.profiles.system import System
 
-Architecture = Literal["aarch64", "armv7l", "armv6l", "x86_64"]
-Interpreter = Literal["ai-edge-litert", "tflite-runtime", "numpy"]
 Governor = Literal["performance", "schedutil", "ondemand", "conservative", "powersave", "userspace"]
 
-NAME = re.compile(r"[a-z0-9]+([._-][a-z0-9]+)*")
-_VERSION = re.compile(r"[0-9]{1,4}\.[0-9]{1,4}")
-_PACKAGE_VERSION = re.compile(r"[0-9]+(\.[0-9]+)*")
-_PACKAGE = re.compile(r"[a-z0-9][a-z0-9.+-]*")
 STORE = "/var/lib/edge-ad"
 """Where the unit has the store."""
 
@@ -82,91 +77,6 @@ class RuntimeDefaults:
 
 
 @dataclass(frozen=True)
-class System:
-    """An operating system for the board, and how edge_ad gets its packages there."""
-
-    os: str
-    """Code name as VERSION_CODENAME in /etc/os-release has it, such as bookworm."""
-    architecture: Architecture
-    """Machine that packages are built for: armv7l also for a 32-bit system on a 64-bit kernel."""
-    python: str
-    """The system's own, such as "3.11"."""
-    glibc: str
-    """Such as "2.36"."""
-    interpreter: Interpreter
-    """Package that runs models; numpy where there is none for it."""
-    numpy: Literal["index", "debian"]
-    """Where numpy comes from: the package index, or the package python3-numpy of the system."""
-    route: str
-    """How the packages get there, in words."""
-    interpreter_version: str | None = None
-    """Left out for numpy."""
-    apt: tuple[str, ...] = ()
-    """Packages of the system that are needed."""
-    pip: tuple[str, ...] = ()
-    """What pip has to be told besides the interpreter, such as numpy<2."""
-    variant: str | None = None
-    """Converted form to prefer here instead of the profile's."""
-
-    def __post_init__(self) -> None:
-        if not re.fullmatch(r"[a-z][a-z0-9]*", self.os):
-            raise ValueError(f"os must be a code name such as bookworm, not {self.os!r}")
-        for key, value in (("python", self.python), ("glibc", self.glibc)):
-            if not _VERSION.fullmatch(value):
-                raise ValueError(f"{key} must be two numbers such as 3.11, not {value!r}")
-        if (self.interpreter == "numpy") != (self.interpreter_version is None):
-            raise ValueError("interpreter_version belongs to every interpreter but numpy")
-        if self.interpreter_version is not None and not _PACKAGE_VERSION.fullmatch(self.interpreter_version):
-            raise ValueError(
-                f"interpreter_version must be a version such as 2.3.0, not {self.interpreter_version!r}"
-            )
-        for package in self.apt:
-            if not _PACKAGE.fullmatch(package):
-                raise ValueError(f"apt: {package!r} is no name of a package")
-        if self.numpy == "debian" and "python3-numpy" not in self.apt:
-            raise ValueError('numpy = "debian" needs python3-numpy in apt')
-        if self.variant is not None and not NAME.fullmatch(self.variant):
-            raise ValueError(f"variant must be a name such as tiny-float32, not {self.variant!r}")
-
-    @property
-    def label(self) -> str:
-        """Such as `bookworm-aarch64`."""
-        return f"{self.os}-{self.architecture}"
-
-    @property
-    def is_32_bit(self) -> bool:
-        """Whether its programs are."""
-        return self.architecture in ("armv7l", "armv6l")
-
-    @property
-    def python_version(self) -> tuple[int, int]:
-        """Such as `(3, 11)`."""
-        return _pair(self.python)
-
-    @property
-    def glibc_version(self) -> tuple[int, int]:
-        """Such as `(2, 36)`."""
-        return _pair(self.glibc)
-
-    @property
-    def engine(self) -> str:
-        """What runs models, as EDGE_AD_ENGINE names it."""
-        return self.interpreter
-
-    @property
-    def sees_system_packages(self) -> bool:
-        """Whether the virtual environment is made with --system-site-packages."""
-        return self.numpy == "debian"
-
-    @property
-    def requirements(self) -> tuple[str, ...]:
-        """What pip installs besides edge_ad's own dependencies."""
-        if self.interpreter_version is None:
-            return self.pip
-        return (f"{self.interpreter}=={self.interpreter_version}", *self.pip)
-
-
-@dataclass(frozen=True)
 class Agent:
     """What the agent's configuration starts from."""
 
@@ -175,27 +85,6 @@ class Agent:
 
     def __post_init__(self) -> None:
         check_template(self.template)
-
-
-@dataclass(frozen=True)
-class Fact:
-    """Where values of the file come from."""
-
-    keys: tuple[str, ...]
-    """Such as hardware.cores or systems.bookworm-aarch64.glibc; a * stands for anything."""
-    source: str
-    """Address of public documentation."""
-    looked_up: str
-    """Date: 2026-11-28."""
-
-    def __post_init__(self) -> None:
-        if not self.keys:
-            raise ValueError("keys must name at least one value")
-        if not re.fullmatch(r"https?://\S+", self.source):
-            raise ValueError(f"source must be an address (https://…), not {self.source!r}")
-        if not re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", self.looked_up):
-            raise ValueError(f"looked_up must be a date such as 2026-11-28, not {self.looked_up!r}")
-        date.fromisoformat(self.looked_up)
 
 
 @dataclass(frozen=True)
@@ -230,12 +119,9 @@ class DeviceProfile:
         if self.hardware.cores is not None and self.runtime.threads > self.hardware.cores:
             raise ValueError("runtime.threads must not be more than hardware.cores")
         known = self.sourced_values()
-        for fact in self.facts:
-            for key in fact.keys:
-                if not any(fnmatchcase(name, key) for name in known):
-                    raise ValueError(
-                        f"facts: {key!r} is no value of this file; there are: {', '.join(known)}"
-                    )
+        stray = unmatched_key(self.facts, known)
+        if stray is not None:
+            raise ValueError(f"facts: {stray!r} is no value of this file; there are: {', '.join(known)}")
 
     @property
     def architectures(self) -> tuple[str, ...]:
@@ -279,10 +165,10 @@ class DeviceProfile:
         )
 
     def unit_drop_in(self) -> str:
-        """Text of a drop-in for the agent's unit, see `drop_in.DROP_IN`."""
-        from edge_ad.profiles.drop_in import drop_in
-
-        return drop_in(self)
+        """Text of a drop-in for the agent's unit; it belongs at `drop_in.DROP_IN`."""
+        return drop_in(
+            self.name, self.runtime.memory_limit_mb, self.runtime.start_timeout_s, self.runtime.threads
+        )
 
     def sourced_values(self) -> dict[str, object]:
         """Key -> value of what is so outside of edge_ad, and needs a source; without what is left out."""
@@ -301,15 +187,7 @@ class DeviceProfile:
 
     def unsourced(self) -> tuple[str, ...]:
         """Keys of values that no fact gives a source for."""
-        patterns = [key for fact in self.facts for key in fact.keys]
-        return tuple(
-            name for name in self.sourced_values() if not any(fnmatchcase(name, key) for key in patterns)
-        )
-
-
-def _pair(version: str) -> tuple[int, int]:
-    first, _, second = version.partition(".")
-    return int(first), int(second)
+        return without_source(self.facts, self.sourced_values())
 
 
 def _require_unique(what: str, names: tuple[str, ...] | list[str]) -> None:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from edge_ad.errors import ConfigurationError
 from edge_ad.profiles.catalog import all_profiles, load_profile
-from edge_ad.profiles.profile import DeviceProfile, System
+from edge_ad.profiles.profile import DeviceProfile
+from edge_ad.profiles.system import System
 
 _SUFFIXES = ("-32bit", "-armhf")
 

@@ -1,0 +1,47 @@
+"""Where the values of a profile come from that are so outside of edge_ad."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date
+from fnmatch import fnmatchcase
+
+from edge_ad.profiles.patterns import ADDRESS, DATE
+
+
+@dataclass(frozen=True)
+class Fact:
+    """Where values of the file come from."""
+
+    keys: tuple[str, ...]
+    """Such as hardware.cores or systems.bookworm-aarch64.glibc; a * stands for anything."""
+    source: str
+    """Address of public documentation."""
+    looked_up: str
+    """Date, such as 2026-11-28."""
+
+    def __post_init__(self) -> None:
+        if not self.keys:
+            raise ValueError("keys must name at least one value")
+        if not ADDRESS.fullmatch(self.source):
+            raise ValueError(f"source must be an address (https://…), not {self.source!r}")
+        if not DATE.fullmatch(self.looked_up):
+            raise ValueError(f'looked_up must be a date such as "2026-11-28", not {self.looked_up!r}')
+        date.fromisoformat(self.looked_up)
+
+
+def unmatched_key(facts: Iterable[Fact], names: Iterable[str]) -> str | None:
+    """The first key of a fact that is about nothing; None where there is none."""
+    known = list(names)
+    for fact in facts:
+        for key in fact.keys:
+            if not any(fnmatchcase(name, key) for name in known):
+                return key
+    return None
+
+
+def without_source(facts: Iterable[Fact], names: Iterable[str]) -> tuple[str, ...]:
+    """The names that no fact is about."""
+    keys = [key for fact in facts for key in fact.keys]
+    return tuple(name for name in names if not any(fnmatchcase(name, key) for key in keys))
