@@ -5,7 +5,8 @@
 SPEC is JSON: `lower` (the cached root), `disk` (folder that keeps what the machine writes), `size_mb` (null,
 or the size of a disk in memory), `hostname`, `boot` (the root's init becomes PID 1; otherwise a process that
 only collects the dead). The watcher says `ready PID` on stdout, or `error TEXT`, and ends the machine as soon
-as its stdin is closed, which the death of whoever started it also does.
+as its stdin is closed, which the death of whoever started it also does. An init starts once a line came on
+stdin, so that files can be put in its place before.
 
 All mounts lie in a mount namespace and all processes in a PID namespace of their own. When PID 1 ends, the
 kernel ends every other process inside and takes the mounts apart (pid_namespaces(7), mount_namespaces(7)). So
@@ -21,7 +22,9 @@ import platform
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
+from time import sleep
 from typing import NoReturn
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -62,30 +65,35 @@ def main(text: str) -> int:
         root = _disk(Path(spec["lower"]), Path(spec["disk"]), spec["size_mb"])
         cgroup = _cgroup(Path(spec["disk"]) / "cgroup") if spec["boot"] else None
         reader, writer = os.pipe()
+        go_reader, go_writer = os.pipe()
         inside = os.fork()
         if inside == 0:
             os.close(reader)
-            _inside(root, spec, cgroup, writer)
+            os.close(go_writer)
+            _inside(root, spec, cgroup, writer, go_reader)
     except OSError as error:
         print(f"error {error}", flush=True)
         return 1
     os.close(writer)
+    os.close(go_reader)
     with os.fdopen(reader) as answer:
         trouble = answer.read()
     if trouble:
         print(f"error {trouble}", flush=True)
     else:
         print(f"ready {inside}", flush=True)
-        _watch(inside)
+        _watch(inside, go_writer)
     os.waitpid(inside, 0)
     if cgroup is not None:
-        _remove_if_empty(cgroup)
+        _remove(cgroup)
     return 1 if trouble else 0
 
 
-def _watch(inside: int) -> None:
+def _watch(inside: int, go: int) -> None:
     """Return once stdin is closed; PID 1 is then told to die, if it still lives."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is for whoever started us, who then closes stdin
+    if sys.stdin.buffer.readline():
+        os.write(go, b"g")
     sys.stdin.buffer.read()
     os.kill(inside, signal.SIGKILL)
 
@@ -120,24 +128,27 @@ def _cgroup(folder: Path) -> Path:
     """A control group for the machine, in a mount of version 2 that only this process sees."""
     folder.mkdir(exist_ok=True)
     _mount("cgroup2", folder, "cgroup2", _NO_SUID | _NO_DEV | _NO_EXEC)
-    for stale in folder.glob("pi-rootfs-*"):
-        _remove_if_empty(stale)
+    for other in folder.glob("pi-rootfs-*"):
+        if not Path("/proc", other.name.rpartition("-")[2]).exists():  # its watcher was killed
+            _remove(other)
     own = folder / f"pi-rootfs-{os.getpid()}"
     own.mkdir()
     return own
 
 
-def _remove_if_empty(cgroup: Path) -> None:
-    """The kernel refuses to remove one that holds processes, as that of another machine does."""
+def _remove(cgroup: Path) -> None:
+    """Once the last process has ended, the kernel may take a moment to let go of it."""
     for folder, _, _ in os.walk(cgroup, topdown=False):
-        try:
-            os.rmdir(folder)
-        except OSError:
-            return
+        for _ in range(50):
+            try:
+                os.rmdir(folder)
+                break
+            except OSError:
+                sleep(0.02)
 
 
-def _inside(root: Path, spec: dict, cgroup: Path | None, writer: int) -> NoReturn:
-    """PID 1. The pipe stays empty where all went well; executing a program closes it."""
+def _inside(root: Path, spec: dict, cgroup: Path | None, writer: int, go: int) -> NoReturn:
+    """PID 1. `writer` stays empty where all went well."""
     try:
         _call(_libc.prctl(_SET_DEATH_SIGNAL, signal.SIGKILL, 0, 0, 0), "prctl")
         os.setsid()
@@ -152,17 +163,18 @@ def _inside(root: Path, spec: dict, cgroup: Path | None, writer: int) -> NoRetur
         for number in _DROPPED.values():
             _libc.prctl(_DROP_FROM_BOUNDING_SET, number, 0, 0, 0)
         nothing = os.open("/dev/null", os.O_RDWR)
-        for standard in (0, 1) if not spec["boot"] else (0, 1, 2):
+        for standard in (0, 1, 2):
             os.dup2(nothing, standard)
-        if spec["boot"]:
+        os.close(writer)
+        if spec["boot"] and os.read(go, 1):
             # To systemd, `container` says that udev, kernel modules and the like are not its business:
             # https://systemd.io/CONTAINER_INTERFACE/
             environment = {"container": "pi-rootfs", "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
-            os.execve("/sbin/init", ["/sbin/init", *spec.get("init_options", [])], environment)
+            os.execve("/sbin/init", ["/sbin/init"], environment)
     except OSError as error:
-        os.write(writer, str(error).encode())
+        with suppress(OSError):
+            os.write(writer, str(error).encode())
         os._exit(1)
-    os.close(writer)
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD])
     while True:
         try:

@@ -74,7 +74,7 @@ class Machine:
         Raises:
             RootError: the root cannot be had, or the machine not started; the message says why.
         """
-        with _started(name, scratch, size_mb=size_mb, boot=False) as (recipe, pid):
+        with started(name, scratch, size_mb=size_mb, boot=False) as (recipe, pid, _):
             machine = cls(recipe, scratch, pid)
             furnish(machine.path)
             yield machine
@@ -182,8 +182,10 @@ class Machine:
 
 
 @contextmanager
-def _started(name: str, scratch: Path, *, size_mb: int | None, boot: bool) -> Iterator[tuple[Recipe, int]]:
-    """The launcher with a machine in it."""
+def started(
+    name: str, scratch: Path, *, size_mb: int | None, boot: bool
+) -> Iterator[tuple[Recipe, int, subprocess.Popen[str]]]:
+    """The launcher with a machine in it: the recipe, PID 1 and the launcher."""
     lower = build.ensure(name)
     recipe = ROOTS[name]
     host.check(recipe.architecture)
@@ -206,7 +208,7 @@ def _started(name: str, scratch: Path, *, size_mb: int | None, boot: bool) -> It
         word, _, rest = launcher.stdout.readline().strip().partition(" ")
         if word != "ready":
             raise RootError(f"{name} does not start in {scratch}: {rest or 'the launcher died'}")
-        yield recipe, int(rest)
+        yield recipe, int(rest), launcher
     finally:
         _close(launcher.stdin)
         launcher.wait()
