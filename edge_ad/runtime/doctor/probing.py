@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from edge_ad.bench.command import Answer, Command
 from edge_ad.bundle.codec import DecodeError, decode, parse_json
-from edge_ad.runtime.doctor.command import Answer, Command
 from edge_ad.runtime.doctor.facts import AssetFact, EngineFact, KeysFact, NumpyFact, ProbeFacts, StoreFact
 from edge_ad.runtime.doctor.machine import Machine
 from edge_ad.runtime.process import signal_name

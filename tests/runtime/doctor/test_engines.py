@@ -6,8 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from edge_ad.bench.command import Answer
 from edge_ad.runtime.doctor.check_model import EXPECTED, WINDOW, check_model
-from edge_ad.runtime.doctor.command import Answer
 from edge_ad.runtime.doctor.engines import engines
 from edge_ad.runtime.doctor.facts import EngineFact, NumpyFact, ProbeFacts
 from edge_ad.runtime.doctor.interpreter_facts import PythonFacts

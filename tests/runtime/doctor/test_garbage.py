@@ -7,11 +7,12 @@ from pathlib import Path
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from edge_ad.bench.command import Answer
 from edge_ad.runtime.doctor.account import Account
 from edge_ad.runtime.doctor.agent_files import read_agent_files
 from edge_ad.runtime.doctor.agents import agents
 from edge_ad.runtime.doctor.clock import clock
-from edge_ad.runtime.doctor.command import Answer
+from edge_ad.runtime.doctor.device_profile import device_profile
 from edge_ad.runtime.doctor.disks import disks
 from edge_ad.runtime.doctor.engines import engines
 from edge_ad.runtime.doctor.environment import environment
@@ -103,6 +104,7 @@ def all_checks(machine, folder):
     folders = {"store": folder, "spool": folder / "agent"}
     files = read_agent_files(folder / "agent.toml")
     checked(environment(machine))
+    checked(device_profile(machine))
     checked(processor(machine))
     checked(memory(machine))
     checked(clock(machine))

@@ -6,9 +6,9 @@ import time
 
 import pytest
 
-from edge_ad.runtime.doctor import machine as module
+from edge_ad.bench import host as module
+from edge_ad.bench.command import Command
 from edge_ad.runtime.doctor.account import READ, SEARCH, WRITE, Account, group_name
-from edge_ad.runtime.doctor.command import Command
 from edge_ad.runtime.doctor.interpreter_facts import PACKAGES, PythonFacts
 from edge_ad.runtime.doctor.machine import Machine
 from tests.runtime.doctor.trees import Tree

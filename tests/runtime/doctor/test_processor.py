@@ -71,9 +71,9 @@ def test_an_answer_that_makes_no_sense(tmp_path, answer):
 
 
 def test_a_program_that_hangs(tmp_path, monkeypatch):
-    from edge_ad.runtime.doctor import machine
+    from edge_ad.bench import host
 
-    monkeypatch.setattr(machine, "COMMAND_TIME_LIMIT_S", 0.2)
+    monkeypatch.setattr(host, "COMMAND_TIME_LIMIT_S", 0.2)
     tree = pi(tmp_path)
     tree.program("vcgencmd", "sleep 1000")
     assert found(tree, "power").level == "skip"

@@ -84,7 +84,7 @@ class Tree:
         """As the checks see it."""
         self.root.mkdir(parents=True, exist_ok=True)
         self.programs.mkdir(parents=True, exist_ok=True)
-        return Machine(self.root, account, python, str(self.programs), now_s)
+        return Machine(self.root, str(self.programs), account, python, now_s)
 
 
 def pi(folder: Path, model: str = "Raspberry Pi 4 Model B Rev 1.4", n_processors: int = 4) -> Tree:
