@@ -84,7 +84,7 @@ def _match(profile: DeviceProfile, board: str) -> int:
 
 
 def _none_fits(board: str, architecture: str, fitting: list[DeviceProfile]) -> str:
-    machine = f"{board} ({architecture})" if board else f"a machine of architecture {architecture}"
+    machine = f"{board[:80]} ({architecture})" if board else f"a machine of architecture {architecture}"
     own = "write your own (docs/profiles.md), and name it with --profile my-board.toml"
     if fitting:
         near = ", ".join(profile.name for profile in fitting)

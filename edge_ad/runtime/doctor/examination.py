@@ -12,6 +12,7 @@ from pathlib import Path
 from edge_ad.runtime.doctor.agent_files import AgentFiles
 from edge_ad.runtime.doctor.agents import agents
 from edge_ad.runtime.doctor.clock import clock
+from edge_ad.runtime.doctor.device_profile import device_profile
 from edge_ad.runtime.doctor.disks import disks
 from edge_ad.runtime.doctor.engines import engines
 from edge_ad.runtime.doctor.environment import environment
@@ -75,6 +76,7 @@ def checks(
     return [
         ("python", lambda: environment(machine)),
         ("interpreter-wheel", lambda: interpreter_wheel(machine)),
+        ("device-profile", lambda: device_profile(machine)),
         ("processor", lambda: processor(machine)),
         ("memory", lambda: memory(machine)),
         ("clock", lambda: clock(machine)),

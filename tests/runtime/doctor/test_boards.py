@@ -8,6 +8,7 @@ import pytest
 
 from edge_ad.runtime.doctor.agents import agents
 from edge_ad.runtime.doctor.clock import clock
+from edge_ad.runtime.doctor.device_profile import device_profile
 from edge_ad.runtime.doctor.disks import disks
 from edge_ad.runtime.doctor.engines import engines
 from edge_ad.runtime.doctor.environment import SUPPORTED, environment
@@ -44,6 +45,7 @@ def findings(machine, facts, store):
     folders, unit = Subject(store).folders, read_unit(machine)
     yield from environment(machine)
     yield from interpreter_wheel(machine)
+    yield from device_profile(machine)
     yield from processor(machine)
     yield from memory(machine)
     yield from clock(machine)
@@ -112,6 +114,21 @@ def test_a_32_bit_board_takes_numpy_from_debian(tmp_path):
     (finding,) = interpreter_wheel(pi(tmp_path).machine(python))
     assert "sudo apt-get install -y python3-numpy" in finding.text
     assert "--system-site-packages" in finding.text
+
+
+@pytest.mark.parametrize(
+    ("board", "python", "level", "words"),
+    [
+        ("Raspberry Pi 5 Model B Rev 1.0", AARCH64, "ok", "edge-ad profiles show rpi-5"),
+        ("Raspberry Pi 4 Model B Rev 1.4", replace(ARMV7L, machine="aarch64"), "ok", "show rpi-4b"),
+        ("Banana Pi BPI-M4", AARCH64, "ok", "show generic-arm64"),
+        ("Raspberry Pi 2 Model B Rev 1.1", ARMV7L, "skip", "no device profile fits Raspberry Pi 2"),
+    ],
+)
+def test_the_device_profile_of_a_board(tmp_path, board, python, level, words):
+    (finding,) = device_profile(pi(tmp_path, board).machine(python))
+    assert finding.level == level
+    assert words in finding.text
 
 
 def test_a_pi_zero_runs_on_numpy(tmp_path, store):
