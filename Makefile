@@ -91,6 +91,8 @@ lock:
 		--no-emit-index-url --no-annotate --no-header -o requirements/host.txt
 	build/lock/bin/uv pip compile -q -U --universal --python-version 3.11 pyproject.toml --extra device --extra signing --extra agent --extra gpio \
 		--no-emit-index-url --no-annotate --no-header -o requirements/device.txt
+	build/lock/bin/uv pip compile -q --universal --python-version 3.11 pyproject.toml --extra device --extra signing --extra agent \
+		-c requirements/device.txt --no-emit-index-url --no-annotate --no-header -o requirements/agent.txt
 
 clean:
 	rm -rf build dist *.egg-info

@@ -137,6 +137,14 @@ class StoreBusyError(StoreError):
     """Another process is changing the store."""
 
 
+class ConnectionFailedError(EdgeAdError):
+    """A board cannot be reached by SSH, is not the one that is known, or the connection broke."""
+
+
+class DeployError(EdgeAdError):
+    """A board cannot be made what was asked for; what ran there before runs on."""
+
+
 class GateFailedError(EdgeAdError):
     """A converted or reduced model does not make the same decisions as its reference."""
 

@@ -35,12 +35,24 @@ _COMMANDS = {
     "store": "store:store",
     "recalibrate": "recalibrate:recalibrate",
     "doctor": "doctor:doctor",
+    "deploy": "deploy:deploy",
+    "undeploy": "deploy:undeploy",
+    "wheelhouse": "wheelhouse:wheelhouse",
     "profiles": "profiles:profiles",
 }
 
 
 _LONGEST_MESSAGE = 20_000
-_HOST_PACKAGES = ("ai_edge_litert", "flatbuffers", "pebble", "requests", "rich", "tensorflow", "keras")
+_HOST_PACKAGES = (
+    "ai_edge_litert",
+    "flatbuffers",
+    "packaging",
+    "pebble",
+    "requests",
+    "rich",
+    "tensorflow",
+    "keras",
+)
 
 
 class _ReaderGoneError(Exception):
@@ -109,7 +121,7 @@ def main() -> NoReturn:
         click.echo("terminated", err=True)
         code = 128 + signal.SIGTERM
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in _HOST_PACKAGES:
+        if not _is_of_the_workstation(error.name or ""):
             raise
         missing = MissingDependencyError(
             f"this command is for the workstation and needs {error.name}: install 'edge-ad[host]' there"
@@ -131,6 +143,13 @@ def main() -> NoReturn:
         click.echo(f"edge-ad: {failure}", err=True)
         code = failure.exit_code
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _is_of_the_workstation(module: str) -> bool:
+    """Whether a module is of the workstation's packages, or of what our wheel for devices leaves out."""
+    return module.partition(".")[0] in _HOST_PACKAGES or module.startswith(
+        ("edge_ad.toolchain", "edge_ad.cli")
+    )
 
 
 def _shown(error: EdgeAdError) -> str:

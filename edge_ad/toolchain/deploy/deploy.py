@@ -1,0 +1,218 @@
+"""`edge-ad deploy`: a bundle, and the runtime it needs, onto a board."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from edge_ad.bundle import bundle as bundles
+from edge_ad.bundle.codec import canonical_json, encode
+from edge_ad.errors import ConfigurationError, ConnectionFailedError, DeployError
+from edge_ad.profiles import DeviceProfile, firmware_file, load_profile, pick
+from edge_ad.runtime.install.facts import BoardFacts
+from edge_ad.runtime.install.layout import UNIT
+from edge_ad.runtime.install.order import SCHEMA, BundleOrder, Order, RuntimeOrder, ServiceOrder
+from edge_ad.runtime.install.progress import Event
+from edge_ad.toolchain.deploy.board import Board, python_of
+from edge_ad.toolchain.deploy.requirements import Packages, packages_for
+from edge_ad.toolchain.deploy.wheel import device_wheel, pip_wheel
+from edge_ad.toolchain.deploy.wheelhouse import check_fits, read_wheelhouse
+
+Say = Callable[[Event], None]
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What the person who deploys wants, besides the bundle."""
+
+    wheelhouse: Path | None = None
+    profile: str | None = None
+    """Name or file; None: the one that fits the board."""
+    config: Path | None = None
+    """The agent's configuration, in place of what is on the board."""
+    samples: str | None = None
+    """File on the board that the asset's samples are appended to."""
+    trust: tuple[Path, ...] = ()
+    """Public keys that the board is to trust."""
+    allow_downgrade: bool = False
+    service: bool = True
+    gpio: bool = False
+    healthy_within_s: float = 90.0
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """An order, and the files that go with it."""
+
+    order: Order
+    files: dict[str, bytes]
+    profile: DeviceProfile
+    packages: Packages
+    facts: BoardFacts
+
+
+def prepare(board: Board, bundle: Path | None, wishes: Wishes) -> Prepared:
+    """Choose what the board needs. Nothing is changed there.
+
+    Without a bundle it is an environment alone. Raises BundleError, ConfigurationError, DeployError,
+    ConnectionFailedError.
+    """
+    files: dict[str, bytes] = {}
+    bundle_order = None if bundle is None else _bundle_order(bundle, wishes, files)
+    facts = board.facts()
+    profile = _profile(facts, wishes.profile)
+    runtime, packages = _runtime_order(board, facts, wishes, files)
+    service = None
+    if bundle_order is not None and wishes.service and board.is_root:
+        service = _service_order(bundle_order.asset, profile, facts, wishes)
+    order = Order(
+        SCHEMA,
+        runtime,
+        bundle_order,
+        service,
+        packages.room_bytes,
+        {name: hashlib.sha256(content).hexdigest() for name, content in files.items()},
+    )
+    return Prepared(order, files, profile, packages, facts)
+
+
+def plan(board: Board, prepared: Prepared) -> list[Event]:
+    """The steps there; `kept` is what need not be done. Only order and installer are brought there."""
+    board.upload("order.json", canonical_json(encode(prepared.order)))
+    return board.plan()
+
+
+def apply(board: Board, prepared: Prepared, say: Say) -> None:
+    """Bring what is missing there, and make the board what was ordered.
+
+    Raises DeployError with the installer's exit code where it could not, or had to take it back;
+    ConnectionFailedError where the connection broke, after which the same again comes to the same end.
+    """
+    release = prepared.order.runtime.release
+    needed = prepared.order.files(with_environment=release not in prepared.facts.releases)
+    size = sum(len(prepared.files[name]) for name in needed)
+    say(Event("upload", "begin", f"{len(needed)} files, {size / 1e6:.1f} MB"))
+    board.upload("order.json", canonical_json(encode(prepared.order)))
+    for name in needed:
+        board.upload(name, prepared.files[name])
+    for name, content in prepared.files.items():
+        if name.endswith(".deb"):
+            board.upload(name, content)
+    say(Event("upload", "done"))
+    _finish(board, ("apply", board.login.uploads), say)
+
+
+def remove(board: Board, say: Say, *, purge: bool) -> None:
+    """Take edge_ad off a board. Raises as `apply` does."""
+    _finish(board, ("remove", *(["--purge"] if purge else [])), say)
+    board.clear()
+
+
+def _finish(board: Board, words: tuple[str, ...], say: Say) -> None:
+    try:
+        end = board.install(*words, say=say)
+    except ConnectionFailedError as error:
+        raise ConnectionFailedError(
+            f"{error}. What was begun goes on there by itself; the same command again shows how it ended"
+        ) from error
+    if end.exit_code:
+        failure = DeployError(f"{board.name}: {end.text}")
+        failure.exit_code = end.exit_code
+        raise failure
+
+
+def _bundle_order(path: Path, wishes: Wishes, files: dict[str, bytes]) -> BundleOrder:
+    content = bundles.read_bytes(path)
+    manifest = bundles.read(path).manifest
+    name = f"{manifest.bundle_id[:16]}.edgead"
+    files[name] = content
+    keys = []
+    for number, key in enumerate(wishes.trust):
+        keys.append(f"key-{number}.pub")
+        try:
+            files[keys[-1]] = key.read_bytes()
+        except OSError as error:
+            raise ConfigurationError(f"cannot read {key}: {error.strerror}") from error
+    return BundleOrder(
+        name,
+        manifest.asset,
+        manifest.bundle_id,
+        manifest.build_number,
+        wishes.allow_downgrade,
+        tuple(keys),
+    )
+
+
+def _profile(facts: BoardFacts, wanted: str | None) -> DeviceProfile:
+    if wanted is not None:
+        profile = load_profile(wanted)
+        if facts.machine not in profile.architectures:
+            raise DeployError(
+                f"the profile {profile.name} is for {', '.join(profile.architectures)}, and the board has "
+                f"{facts.machine}: leave --profile out, or give one that fits (edge-ad profiles list)"
+            )
+        return profile
+    return pick(facts.board, facts.machine, facts.memory_mb)
+
+
+def _runtime_order(
+    board: Board, facts: BoardFacts, wishes: Wishes, files: dict[str, bytes]
+) -> tuple[RuntimeOrder, Packages]:
+    python = python_of(facts)
+    packages = packages_for(python, gpio=wishes.gpio)
+    ours, our_content = device_wheel()
+    pip, pip_content = pip_wheel()
+    files |= {ours: our_content, pip: pip_content}
+    collected: tuple[str, ...] = ()
+    if wishes.wheelhouse is not None:
+        found = read_wheelhouse(wishes.wheelhouse)
+        check_fits(found, python, wishes.wheelhouse)
+        if not set(packages.pip) <= set(found.pip):
+            raise DeployError(
+                f"{wishes.wheelhouse} was made by edge_ad {found.edge_ad}, with other packages than this one "
+                "takes: make it anew with edge-ad wheelhouse"
+            )
+        # Our own wheel and pip's are those of this edge_ad, whatever lies there.
+        collected = tuple(n for n in found.files if not n.startswith(("edge_ad-", "pip-")))
+        debs = sorted(path.name for path in wishes.wheelhouse.glob("*.deb"))
+        files |= {name: (wishes.wheelhouse / name).read_bytes() for name in (*collected, *debs)}
+    identity = [
+        python.short_version,
+        *packages.pip,
+        *packages.debian,
+        hashlib.sha256(our_content).hexdigest(),
+    ]
+    release = hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:16]
+    order = RuntimeOrder(
+        release,
+        python.short_version,
+        packages.pip,
+        ours,
+        pip,
+        collected,
+        bool(packages.debian),
+        packages.debian,
+    )
+    return order, packages
+
+
+def _service_order(asset: str, profile: DeviceProfile, facts: BoardFacts, wishes: Wishes) -> ServiceOrder:
+    samples = wishes.samples or f"/var/log/edge-ad/{asset}.csv"
+    if wishes.config is not None:
+        try:
+            config = wishes.config.read_text()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigurationError(f"cannot read {wishes.config}: {error}") from error
+    else:
+        config = profile.agent_config(asset, store=facts.store, samples=samples)
+    return ServiceOrder(
+        firmware_file(UNIT).decode(),
+        profile.unit_drop_in(),
+        config,
+        wishes.config is not None,
+        f'[[asset]]\nname = "{asset}"\nsource = {{ kind = "follow", path = {json.dumps(samples)} }}\n',
+        wishes.healthy_within_s,
+    )
