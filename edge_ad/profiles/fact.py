@@ -26,9 +26,8 @@ class Fact:
             raise ValueError("keys must name at least one value")
         if not ADDRESS.fullmatch(self.source):
             raise ValueError(f"source must be an address (https://…), not {self.source!r}")
-        if not DATE.fullmatch(self.looked_up):
+        if not DATE.fullmatch(self.looked_up) or not _is_date(self.looked_up):
             raise ValueError(f'looked_up must be a date such as "2026-11-28", not {self.looked_up!r}')
-        date.fromisoformat(self.looked_up)
 
 
 def unmatched_key(facts: Iterable[Fact], names: Iterable[str]) -> str | None:
@@ -45,3 +44,11 @@ def without_source(facts: Iterable[Fact], names: Iterable[str]) -> tuple[str, ..
     """The names that no fact is about."""
     keys = [key for fact in facts for key in fact.keys]
     return tuple(name for name in names if not any(fnmatchcase(name, key) for key in keys))
+
+
+def _is_date(text: str) -> bool:
+    try:
+        date.fromisoformat(text)
+    except ValueError:
+        return False
+    return True

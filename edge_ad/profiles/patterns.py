@@ -10,6 +10,10 @@ PACKAGE = re.compile(r"[a-z0-9][a-z0-9.+-]*")
 """Of Debian."""
 PACKAGE_VERSION = re.compile(r"[0-9]+(\.[0-9]+)*")
 """Of an interpreter."""
+REQUIREMENT = re.compile(
+    r"[A-Za-z0-9][A-Za-z0-9._-]*([<>=!~]=?[A-Za-z0-9.*+!]+(,[<>=!~]=?[A-Za-z0-9.*+!]+)*)?"
+)
+"""As pip takes it: a name and versions."""
 CODE_NAME = re.compile(r"[a-z][a-z0-9]*")
 """Of an operating system."""
 MACHINE = re.compile(r"[a-z][a-z0-9_]*")

@@ -72,6 +72,8 @@ class RuntimeDefaults:
             raise ValueError("deadline_ms must lie above 0, and not beyond sample_period_s")
         if not NAME.fullmatch(self.variant):
             raise ValueError(f"variant must be a name such as tiny-int8, not {self.variant!r}")
+        if not self.latency:
+            raise ValueError('latency must say where measurements are, or "not measured"')
         if not 1 <= self.start_timeout_s <= 3600:
             raise ValueError("start_timeout_s must lie between 1 and 3600")
 

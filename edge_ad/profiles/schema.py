@@ -17,6 +17,7 @@ from edge_ad.profiles.patterns import (
     NAME,
     PACKAGE,
     PACKAGE_VERSION,
+    REQUIREMENT,
     VERSION,
 )
 from edge_ad.profiles.profile import DeviceProfile, Hardware, RuntimeDefaults
@@ -46,6 +47,7 @@ _RANGES: dict[tuple[type, str], Schema] = {
     (RuntimeDefaults, "sample_period_s"): {"exclusiveMinimum": 0, "maximum": 86_400},
     (RuntimeDefaults, "deadline_ms"): {"exclusiveMinimum": 0},
     (RuntimeDefaults, "variant"): _text(NAME.pattern),
+    (RuntimeDefaults, "latency"): {"minLength": 1},
     (RuntimeDefaults, "start_timeout_s"): {"minimum": 1, "maximum": 3600},
     (System, "os"): _text(CODE_NAME.pattern),
     (System, "architecture"): _text(MACHINE.pattern),
@@ -53,6 +55,7 @@ _RANGES: dict[tuple[type, str], Schema] = {
     (System, "glibc"): _text(VERSION.pattern),
     (System, "interpreter_version"): _optional(PACKAGE_VERSION.pattern),
     (System, "apt"): _texts(PACKAGE.pattern),
+    (System, "pip"): _texts(REQUIREMENT.pattern),
     (System, "variant"): _optional(NAME.pattern),
     (Fact, "keys"): {"minItems": 1},
     (Fact, "source"): _text(ADDRESS.pattern),

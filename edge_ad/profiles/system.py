@@ -5,7 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from edge_ad.profiles.patterns import CODE_NAME, MACHINE, NAME, PACKAGE, PACKAGE_VERSION, VERSION
+from edge_ad.profiles.patterns import (
+    CODE_NAME,
+    MACHINE,
+    NAME,
+    PACKAGE,
+    PACKAGE_VERSION,
+    REQUIREMENT,
+    VERSION,
+)
 
 Interpreter = Literal["ai-edge-litert", "tflite-runtime", "numpy"]
 
@@ -56,6 +64,9 @@ class System:
         for package in self.apt:
             if not PACKAGE.fullmatch(package):
                 raise ValueError(f"apt: {package!r} is no name of a package")
+        for requirement in self.pip:
+            if not REQUIREMENT.fullmatch(requirement):
+                raise ValueError(f"pip: {requirement!r} is no requirement such as numpy<2")
         if self.numpy == "debian" and "python3-numpy" not in self.apt:
             raise ValueError('numpy = "debian" needs "python3-numpy" in apt')
         if self.variant is not None and not NAME.fullmatch(self.variant):
