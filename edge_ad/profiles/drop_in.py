@@ -1,6 +1,6 @@
 """What a profile changes of the agent's systemd unit."""
 
-DROP_IN = "/etc/systemd/system/edge-ad-agent.service.d/50-profile.conf"
+DROP_IN = "/etc/systemd/system/edge-ad-agent.service.d/10-board.conf"
 """Where it belongs. Of several drop-ins the last by name wins: `override.conf` of `systemctl edit` does."""
 
 
