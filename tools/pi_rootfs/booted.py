@@ -34,7 +34,7 @@ class BootedMachine(Machine):
         """Boot the root `name`, as `Machine.open`; `key` as in `Machine.sshd`."""
         with started(name, scratch, size_mb=size_mb, boot=True) as (recipe, pid, launcher):
             machine = cls(recipe, scratch, pid)
-            furnish(machine.path)
+            furnish(machine.path, recipe)
             for unit in _MASKED:
                 (machine.path / "etc/systemd/system" / unit).unlink(missing_ok=True)
                 (machine.path / "etc/systemd/system" / unit).symlink_to("/dev/null")

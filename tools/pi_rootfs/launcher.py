@@ -3,10 +3,11 @@
     python launcher.py SPEC
 
 SPEC is JSON: `lower` (the cached root), `disk` (folder that keeps what the machine writes), `size_mb` (null,
-or the size of a disk in memory), `hostname`, `boot` (the root's init becomes PID 1; otherwise a process that
-only collects the dead). The watcher says `ready PID` on stdout, or `error TEXT`, and ends the machine as soon
-as its stdin is closed, which the death of whoever started it also does. An init starts once a line came on
-stdin, so that files can be put in its place before.
+or the size of a disk in memory), `hostname`, `cpuinfo` (what /proc/cpuinfo says; null: what the kernel says),
+`boot` (the root's init becomes PID 1; otherwise a process that only collects the dead). The watcher says
+`ready PID` on stdout, or `error TEXT`, and ends the machine as soon as its stdin is closed, which the death
+of whoever started it also does. An init starts once a line came on stdin, so that files can be put in its
+place before.
 
 All mounts lie in a mount namespace and all processes in a PID namespace of their own. When PID 1 ends, the
 kernel ends every other process inside and takes the mounts apart (pid_namespaces(7), mount_namespaces(7)). So
@@ -159,6 +160,8 @@ def _inside(root: Path, spec: dict, cgroup: Path | None, writer: int, go: int) -
         hostname = spec["hostname"].encode()
         _call(_libc.sethostname(hostname, len(hostname)), "sethostname")
         _kernel_folders(root, cgroup is not None)
+        if spec["cpuinfo"] is not None:
+            _show_processor(root, spec["cpuinfo"])
         _pivot(root)
         for number in _DROPPED.values():
             _libc.prctl(_DROP_FROM_BOUNDING_SET, number, 0, 0, 0)
@@ -212,6 +215,12 @@ def _kernel_folders(root: Path, cgroup: bool) -> None:
     for name, mode in (("lock", 0o1777), ("sshd", 0o755)):
         (root / "run" / name).mkdir()
         (root / "run" / name).chmod(mode)
+
+
+def _show_processor(root: Path, cpuinfo: str) -> None:
+    text = root / "run/pi-rootfs-cpuinfo"
+    text.write_text(cpuinfo)
+    _mount(text, root / "proc/cpuinfo", None, _BIND)
 
 
 def _pivot(root: Path) -> None:

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from pi_rootfs import build, host
+from pi_rootfs import build, host, processor
 from pi_rootfs.errors import RootError
 from pi_rootfs.recipes import ROOTS, Recipe
 from pi_rootfs.ssh import SshServer
@@ -76,7 +76,7 @@ class Machine:
         """
         with started(name, scratch, size_mb=size_mb, boot=False) as (recipe, pid, _):
             machine = cls(recipe, scratch, pid)
-            furnish(machine.path)
+            furnish(machine.path, recipe)
             yield machine
 
     @property
@@ -151,7 +151,7 @@ class Machine:
         return ["nsenter", f"--target={self.pid}", *namespaces, *identity, "--", *map(str, argv)]
 
     def environment(self, user: str = "root") -> dict[str, str]:
-        """Variables of a plain login, with the proxies of this side."""
+        """Variables of a plain login, with the proxies of this side and the emulator's."""
         if user not in ("root", USER):
             raise RootError(f"there is no user {user!r} in a root; there are root and {USER}")
         return {
@@ -161,7 +161,7 @@ class Machine:
             "LOGNAME": user,
             "SHELL": "/bin/bash",
             "LANG": "C.UTF-8",
-            **host.proxies(),
+            **settings(self.recipe),
         }
 
     @contextmanager
@@ -190,11 +190,13 @@ def started(
     recipe = ROOTS[name]
     host.check(recipe.architecture)
     scratch.mkdir(parents=True, exist_ok=True)
+    emulated = processor.emulated(recipe.architecture)
     spec = {
         "lower": str(lower.resolve()),
         "disk": str(scratch.resolve()),
         "size_mb": size_mb,
         "hostname": HOSTNAME,
+        "cpuinfo": emulated.cpuinfo() if emulated else None,
         "boot": boot,
     }
     launcher = subprocess.Popen(
@@ -220,7 +222,13 @@ def _close(stream: IO[str] | None) -> None:
         stream.close()
 
 
-def furnish(root: Path) -> None:
+def settings(recipe: Recipe) -> dict[str, str]:
+    """Variables that every program inside needs: the proxies of this side, the emulator's model."""
+    emulated = processor.emulated(recipe.architecture)
+    return host.proxies() | ({processor.VARIABLE: emulated.model} if emulated else {})
+
+
+def furnish(root: Path, recipe: Recipe) -> None:
     """What a board gets from its network and its first start: name servers, authorities, an identity."""
     etc = root / "etc"
     resolver = Path("/etc/resolv.conf")
@@ -230,15 +238,20 @@ def furnish(root: Path) -> None:
     machine_id = etc / "machine-id"
     if not machine_id.exists() or not machine_id.read_text().strip():
         _replace(machine_id, uuid.uuid4().hex + "\n")
-    settings = host.pip_settings()
+    pip = host.pip_settings()
     authorities = host.certificates()
     if authorities is not None:
         shutil.copyfile(authorities, etc / "ssl/certs/ca-certificates.crt")
-        settings["cert"] = "/etc/ssl/certs/ca-certificates.crt"
-    _replace(etc / "pip.conf", "\n".join(["[global]", *(f"{k} = {v}" for k, v in settings.items()), ""]))
-    proxies = "".join(f"{name}={value}\n" for name, value in host.proxies().items())
-    if proxies:
-        _replace(etc / "environment", proxies)
+        pip["cert"] = "/etc/ssl/certs/ca-certificates.crt"
+    _replace(etc / "pip.conf", "\n".join(["[global]", *(f"{k} = {v}" for k, v in pip.items()), ""]))
+    variables = settings(recipe)
+    if variables:  # for sessions by ssh, for services, and through sudo
+        _replace(etc / "environment", "".join(f"{name}={value}\n" for name, value in variables.items()))
+        listed = " ".join(f'"{name}={value}"' for name, value in variables.items())
+        manager = etc / "systemd/system.conf.d"
+        manager.mkdir(exist_ok=True)
+        _replace(manager / "pi-rootfs.conf", f"[Manager]\nDefaultEnvironment={listed}\n")
+        _replace(etc / "sudoers.d/020_pi-rootfs", f'Defaults env_keep += "{" ".join(variables)}"\n')
 
 
 def _replace(file: Path, text: str) -> None:
