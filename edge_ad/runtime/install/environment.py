@@ -17,6 +17,16 @@ from edge_ad.runtime.install.progress import InstallError
 
 _PIP = "import runpy, sys; sys.path.insert(0, sys.argv.pop(1)); runpy.run_module('pip', run_name='__main__')"
 """pip from its own wheel, as ensurepip does it: no environment has to hold a copy."""
+_LOAD = """
+import importlib, edge_ad.cli, edge_ad.runtime.agent.agent, edge_ad.runtime.selftest
+from edge_ad.runtime.interpreter import interpreter_version
+for name in ("paho.mqtt.client", "serial", "waitress", "prometheus_client", "edge_ad.bundle.signing"):
+    try:
+        importlib.import_module(name)
+    except ModuleNotFoundError:
+        pass
+print(interpreter_version())
+"""
 _CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 KEPT = 2
 """Environments that stay: the one in service and the one before."""
@@ -50,7 +60,7 @@ def _fill(folder: Path, order: RuntimeOrder, uploads: Path) -> None:
         "--disable-pip-version-check",
         "--progress-bar=off",
     ]
-    words += ["--root-user-action=ignore", "--no-warn-script-location", "--only-binary=:all:"]
+    words += ["--root-user-action=ignore", "--no-warn-script-location", "--only-binary=:all:", "--no-compile"]
     if not order.from_index:
         words += ["--no-index", "--find-links", uploads]
     elif _CERTIFICATES.exists() and "PIP_CERT" not in os.environ:
@@ -58,9 +68,19 @@ def _fill(folder: Path, order: RuntimeOrder, uploads: Path) -> None:
     code, output = attempt([*words, uploads / order.wheel, *order.requirements])
     if code:
         raise InstallError(f"pip could not install edge_ad: {tail(output)}{_advice(output, order)}")
-    # Does it start, and does numpy load? What is built for another processor shows here.
-    run([folder / "bin" / "edge-ad", "--version"], "the new environment does not work")
-    run([python, "-c", "import numpy, edge_ad.runtime.detector"], "the new environment does not work")
+    _start(python)
+
+
+def _start(python: Path) -> None:
+    """Load what the agent loads: what is built for another processor shows here.
+
+    It also writes the bytecode of just these modules, for commands and (-OO) for the service, whose account
+    cannot; that of everything, numpy's tests included, would take longer and three times the room.
+    """
+    ours = next(python.parent.parent.glob("lib/python3*/site-packages/edge_ad"))
+    run([python, "-m", "compileall", "-q", "-o", "0", "-o", "2", ours], "the new environment does not work")
+    for options in ([], ["-OO"]):
+        run([python, *options, "-c", _LOAD], "the new environment does not work")
 
 
 def _advice(output: str, order: RuntimeOrder) -> str:

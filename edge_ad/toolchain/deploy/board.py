@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from edge_ad.bundle.codec import DecodeError, decode
@@ -17,8 +17,9 @@ from edge_ad.toolchain.deploy.requirements import BoardPython
 from edge_ad.toolchain.deploy.ssh import Connection, quoted
 from edge_ad.toolchain.deploy.wheel import installer
 
-_START = (
+START = (
     "import sys; sys.path.insert(0, sys.argv.pop(1)); from edge_ad.runtime.install.main import main; main()"
+    """What the board's Python runs, with the installer's path as its first argument."""
 )
 _UPLOADS = ".cache/edge-ad/deploy"
 """Below the home of whoever logs in."""
@@ -114,10 +115,14 @@ class Board:
             raise DeployError(f"{self.name}: {text}")
         return events
 
-    def run(self, command: str) -> tuple[int, str, str]:
-        """A shell command under the account that logs in: exit code, output, errors."""
-        answer = self._connection.run(command)
-        return answer.code, answer.output, answer.errors
+    def show(self, *words: str, as_root: bool = False) -> tuple[int, str]:
+        """Run a program there; its exit code and output. What it says on stderr goes to ours as it comes.
+
+        Raises ConnectionFailedError.
+        """
+        command = self._as_root(words) if as_root else quoted(words)
+        answer = self._connection.run(command, input_=self._stdin() if as_root else b"", show_errors=True)
+        return answer.code, answer.output
 
     def clear(self) -> None:
         """Remove what was uploaded. Raises ConnectionFailedError."""
@@ -148,11 +153,14 @@ class Board:
             )
 
     def _command(self, *words: str) -> str:
-        command = ["python3", "-I", "-c", _START, self._installer, *words]
-        if self.is_root and self.login.uid != 0:
-            sudo = ["sudo", "-n"] if self._password is None else ["sudo", "-S", "-p", ""]
-            command = [*sudo, *command]
-        return quoted(command)
+        return self._as_root(["python3", "-I", "-c", START, self._installer, *words])
+
+    def _as_root(self, words: Sequence[str]) -> str:
+        """A command line that root runs, where there is a way to be root."""
+        if not self.is_root or self.login.uid == 0:
+            return quoted(words)
+        sudo = ["sudo", "-n"] if self._password is None else ["sudo", "-S", "-p", ""]
+        return quoted([*sudo, *words])
 
     def _stdin(self) -> bytes:
         needs = self._password is not None and self.is_root and self.login.uid != 0

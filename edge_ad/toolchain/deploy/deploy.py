@@ -94,6 +94,7 @@ def apply(board: Board, prepared: Prepared, say: Say) -> None:
     release = prepared.order.runtime.release
     needed = prepared.order.files(with_environment=release not in prepared.facts.releases)
     size = sum(len(prepared.files[name]) for name in needed)
+    _check_room(prepared, size)
     say(Event("upload", "begin", f"{len(needed)} files, {size / 1e6:.1f} MB"))
     board.upload("order.json", canonical_json(encode(prepared.order)))
     for name in needed:
@@ -109,6 +110,17 @@ def remove(board: Board, say: Say, *, purge: bool) -> None:
     """Take edge_ad off a board. Raises as `apply` does."""
     _finish(board, ("remove", *(["--purge"] if purge else [])), say)
     board.clear()
+
+
+def _check_room(prepared: Prepared, uploads_bytes: int) -> None:
+    """Before anything is sent; the installer looks again. Raises DeployError."""
+    facts, order = prepared.facts, prepared.order
+    wanted = uploads_bytes + (0 if order.runtime.release in facts.releases else order.needs_bytes)
+    if facts.free_bytes is not None and facts.free_bytes < wanted:
+        raise DeployError(
+            f"the board has {facts.free_bytes / 1e6:.0f} MB free, and {wanted / 1e6:.0f} MB are needed: make room "
+            "there (sudo apt-get clean; sudo journalctl --vacuum-size=50M), then deploy again"
+        )
 
 
 def _finish(board: Board, words: tuple[str, ...], say: Say) -> None:

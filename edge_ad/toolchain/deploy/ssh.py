@@ -114,10 +114,19 @@ class Connection:
                 self._master.wait()
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    def run(self, command: str, *, input_: bytes = b"") -> Answer:
-        """Run a shell command on the board. Raises ConnectionFailedError where the connection breaks."""
-        result = subprocess.run(self._words(command), input=input_, capture_output=True, check=False)
-        errors = result.stderr.decode(errors="replace").strip()
+    def run(self, command: str, *, input_: bytes = b"", show_errors: bool = False) -> Answer:
+        """Run a shell command on the board. Raises ConnectionFailedError where the connection breaks.
+
+        `show_errors`: what it says on stderr goes to ours as it comes, and is not in the answer.
+        """
+        result = subprocess.run(
+            self._words(command),
+            input=input_,
+            stdout=subprocess.PIPE,
+            stderr=None if show_errors else subprocess.PIPE,
+            check=False,
+        )
+        errors = (result.stderr or b"").decode(errors="replace").strip()
         if result.returncode == _CONNECTION_LOST and not self._is_up():
             raise self._lost(errors)
         return Answer(result.returncode, result.stdout.decode(errors="replace"), errors)

@@ -9,7 +9,7 @@ import os
 import zipfile
 from collections.abc import Iterator
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, distribution
+from importlib.metadata import Distribution
 from pathlib import Path
 
 from edge_ad.errors import MissingDependencyError
@@ -19,7 +19,9 @@ _EPOCH = (2020, 1, 1, 0, 0, 0)
 _WHEEL = b"Wheel-Version: 1.0\nGenerator: edge-ad\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
 _NOT_FOR_DEVICES = (
     *("edge_ad/toolchain/", "edge_ad/runtime/install/", "edge_ad/bundle/SPEC.md"),
-    *("edge_ad/bundle/manifest.schema.json", "edge_ad/profiles/firmware_configs/agent.toml"),
+    *("edge_ad/bundle/manifest.schema.json", "edge_ad/bundle/schema.py", "edge_ad/bundle/json_schema.py"),
+    *("edge_ad/profiles/schema.py", "edge_ad/profiles/firmware_configs/profile.schema.json"),
+    "edge_ad/profiles/firmware_configs/agent.toml",
     *(f"edge_ad/cli/{name}.py" for name in ("build", "steps", "data", "progress", "deploy", "wheelhouse")),
 )
 _INSTALLER = (
@@ -65,12 +67,10 @@ def _lean(path: str, content: bytes) -> bytes:
 
 def _wheel(name: str, files: dict[str, bytes]) -> tuple[str, bytes]:
     """https://packaging.python.org/en/latest/specifications/binary-distribution-format/."""
-    found = distribution(name)
+    found, metadata = _installed(name)
     stem = f"{name.replace('-', '_')}-{found.version}"
     # The description, which is the README, is for an index.
-    files[f"{stem}.dist-info/METADATA"] = (found.read_text("METADATA") or "").partition("\n\n")[
-        0
-    ].encode() + b"\n"
+    files[f"{stem}.dist-info/METADATA"] = metadata.partition("\n\n")[0].encode() + b"\n"
     entry_points = found.read_text("entry_points.txt")
     if entry_points is not None:
         files[f"{stem}.dist-info/entry_points.txt"] = entry_points.encode()
@@ -83,15 +83,20 @@ def _wheel(name: str, files: dict[str, bytes]) -> tuple[str, bytes]:
 
 def _package_files(package: str) -> dict[str, bytes]:
     """What lies in the package's folder, wherever it is imported from: a wheel, or a checkout in place."""
-    try:
-        distribution(package.replace("_", "-"))
-        module = import_module(package)
-    except (PackageNotFoundError, ModuleNotFoundError) as error:
-        raise MissingDependencyError(f"{package} is not installed here: python3 -m ensurepip") from error
-    root = Path(module.__file__ or "").parent
+    _installed(package)
+    root = Path(import_module(package).__file__ or "").parent
     return {
         f"{package}/{path.relative_to(root).as_posix()}": path.read_bytes() for path in sorted(_walk(root))
     }
+
+
+def _installed(name: str) -> tuple[Distribution, str]:
+    """What is installed here of that name, and its METADATA; not what setuptools left beside a checkout."""
+    for found in Distribution.discover(name=name.replace("_", "-")):
+        metadata = found.read_text("METADATA")
+        if metadata is not None:
+            return found, metadata
+    raise MissingDependencyError(f"{name} is not installed here: python3 -m pip install {name}")
 
 
 def _walk(root: Path) -> Iterator[Path]:

@@ -1,0 +1,308 @@
+"""Deploying to a board with a real systemd: the service is upgraded, taken back, interrupted, removed."""
+
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.forge import edited
+from tests.pi.deploying import Deployer, active_build, build, wheelhouse, worker_pid
+
+BROKEN_SPOOL = "/proc/nowhere/spool.db"
+"""The agent can do without much, but not without a spool; that shows when it starts."""
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    import pi_rootfs
+
+    with pi_rootfs.BootedMachine.open("amd64-bookworm", tmp_path_factory.mktemp("booted")) as machine:
+        yield machine.server
+
+
+@pytest.fixture(scope="module")
+def board(server):
+    """Every command to it; what one test leaves is the next one's start."""
+    return Deployer(server.ssh_config_file, ["--wheelhouse", wheelhouse("x86_64-bookworm")])
+
+
+@pytest.fixture
+def prepared(board, server, toy_bundle_path, tmp_path):
+    """A board on which build 1 serves, and nothing else."""
+    outcome = board.run("undeploy", "--purge")
+    assert outcome.code == 0, outcome.stderr
+    outcome = board.deploy(build(toy_bundle_path, 1, tmp_path), "--config", settings(tmp_path))
+    assert outcome.code == 0, outcome.stderr
+    assert is_active(server)
+    return board
+
+
+def settings(folder, comment="", spool=""):
+    table = f'[agent]\nspool = "{spool}"\n' if spool else ""
+    path = folder / f"settings{comment}.toml"
+    path.write_text(
+        f'# {comment}\n{table}[[asset]]\nname = "toy"\n'
+        'source = { kind = "follow", path = "/var/log/toy.csv" }\n'
+    )
+    return path
+
+
+def is_active(server):
+    return server.ssh("systemctl is-active edge-ad-agent", check=False).stdout.strip() == "active"
+
+
+def main_pid(server):
+    return server.ssh("systemctl show -P MainPID edge-ad-agent").stdout.strip()
+
+
+def everything(server):
+    """What decides what runs: release, bundle, files."""
+    command = "readlink /opt/edge-ad/bin; cd /etc; tail -n +1 edge-ad/agent.toml"
+    return server.ssh(f"sudo sh -c '{command} systemd/system/*ad-agent.service'").stdout, active_build(server)
+
+
+def test_first_and_again(board, server, toy_bundle_path, toy_csv):
+    board.run("undeploy", "--purge")
+    planned = board.deploy(toy_bundle_path, "--dry-run")
+    assert planned.code == 0, planned.stderr
+    to_do = {event["step"] for event in planned.events if not event["done"]}
+    assert {"account", "environment", "bundle", "settings", "unit", "switch", "service"} <= to_do
+    assert server.ssh("ls -d /opt/edge-ad /var/lib/edge-ad /etc/edge-ad", check=False).stdout == ""
+
+    first = board.deploy(toy_bundle_path)
+    assert first.code == 0, first.stderr
+    assert to_do <= set(first.steps("done"))
+    assert is_active(server)
+    assert server.ssh("systemctl is-enabled edge-ad-agent").stdout.strip() == "enabled"
+    assert "MemoryMax" in server.ssh("systemctl cat edge-ad-agent").stdout
+    verified = server.ssh("systemd-analyze verify edge-ad-agent.service 2>&1", check=False).stdout
+    assert "edge-ad" not in verified, verified
+    exposure = server.ssh("systemd-analyze security --no-pager edge-ad-agent", check=False).stdout
+    assert float(exposure.rpartition("edge-ad-agent.service: ")[2].split()[0]) <= 2.0, exposure
+
+    # It does watch: samples that are appended are decided on.
+    server.ssh("sudo install -d /var/log/edge-ad")
+    server.ssh(f"sudo tee /var/log/edge-ad/toy.csv > /dev/null <<'END'\n{toy_csv.read_text()}END")
+    deadline = time.monotonic() + 60
+    events = "/var/lib/edge-ad/agent/events.ndjson"
+    while server.ssh(f"sudo test -s {events}", check=False).returncode and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert '"began"' in server.ssh(f"sudo cat {events}").stdout
+
+    pid = main_pid(server)
+    again = board.deploy(toy_bundle_path)
+    assert again.code == 0, again.stderr
+    assert set(again.steps("done")) == {"upload", "uploads", "clean"}
+    assert main_pid(server) == pid
+
+
+def test_a_later_build_takes_over_without_a_restart(prepared, server, toy_bundle_path, tmp_path):
+    pid = main_pid(server)
+    outcome = prepared.deploy(build(toy_bundle_path, 2, tmp_path))
+    assert outcome.code == 0, outcome.stderr
+    assert active_build(server) == 2
+    assert main_pid(server) == pid
+    assert "environment" in outcome.steps("kept")
+
+
+def test_an_older_build_is_refused_unless_allowed(prepared, server, toy_bundle_path, tmp_path):
+    for number in (2, 3):
+        assert prepared.deploy(build(toy_bundle_path, number, tmp_path)).code == 0
+    before = everything(server)
+    other = tmp_path / "other.edgead"
+    other.write_bytes(
+        edited(
+            toy_bundle_path.read_bytes(), lambda manifest: manifest.update(build_number=2, model_version="x")
+        )
+    )
+    outcome = prepared.deploy(other)
+    assert outcome.code == 3
+    assert "--allow-downgrade" in outcome.stderr
+    assert everything(server) == before
+    assert is_active(server)
+    assert prepared.deploy(other, "--allow-downgrade").code == 0
+    assert active_build(server) == 2
+
+
+def test_a_service_that_does_not_come_up_is_taken_back(prepared, server, toy_bundle_path, tmp_path):
+    before = everything(server)
+    broken = ["--config", settings(tmp_path, "broken", BROKEN_SPOOL), "--gpio", "--healthy-within", 20]
+    outcome = prepared.deploy(build(toy_bundle_path, 2, tmp_path), *broken)
+    assert outcome.code == 1, outcome.stderr
+    assert "environment" in outcome.steps("done")  # it has other packages, and is not in service afterwards
+    assert "taken back" in outcome.stderr
+    assert everything(server) == before
+    assert is_active(server)
+    # and the next order is not burdened by it
+    good = prepared.deploy(build(toy_bundle_path, 4, tmp_path))
+    assert good.code == 0, good.stderr
+    assert active_build(server) == 4
+
+
+def test_a_first_service_that_does_not_come_up_leaves_none(board, server, toy_bundle_path, tmp_path):
+    board.run("undeploy", "--purge")
+    broken = ["--config", settings(tmp_path, "broken", BROKEN_SPOOL), "--healthy-within", 20]
+    outcome = board.deploy(toy_bundle_path, *broken)
+    assert outcome.code == 1, outcome.stderr
+    assert not is_active(server)
+    unit, link = "/etc/systemd/system/edge-ad-agent.service", "/opt/edge-ad/bin"
+    assert server.ssh(f"ls -d {unit} {link} /etc/edge-ad/agent.toml", check=False).stdout == ""
+    assert board.deploy(toy_bundle_path).code == 0
+    assert is_active(server)
+
+
+def test_settings_that_cannot_be_acted_on_change_nothing(prepared, server, toy_bundle_path, tmp_path):
+    before, pid = everything(server), main_pid(server)
+    config = tmp_path / "wrong.toml"
+    config.write_text('[[asset]]\nname = "toy"\nsource = { kind = "telepathy" }\n')
+    outcome = prepared.deploy(build(toy_bundle_path, 2, tmp_path), "--config", config)
+    assert outcome.code == 2
+    assert "telepathy" in outcome.stderr
+    assert everything(server) == before
+    assert main_pid(server) == pid
+
+
+def test_a_bundle_that_scores_differently_there_is_refused(prepared, server, toy_bundle_path, tmp_path):
+    before, pid = everything(server), main_pid(server)
+
+    def spoil(manifest):
+        manifest["build_number"] = 2
+        for variant in manifest["variants"]:
+            variant["golden_scores"] = [score * 1.5 for score in variant["golden_scores"]]
+
+    path = tmp_path / "spoiled.edgead"
+    path.write_bytes(edited(toy_bundle_path.read_bytes(), spoil))
+    outcome = prepared.deploy(path)
+    assert outcome.code == 3
+    assert "does not score here as it did" in outcome.stderr
+    assert everything(server) == before
+    assert main_pid(server) == pid
+
+
+def test_another_asset_joins(prepared, server, toy_bundle_path, tmp_path):
+    path = tmp_path / "second.edgead"
+    path.write_bytes(edited(toy_bundle_path.read_bytes(), lambda manifest: manifest.update(asset="second")))
+    outcome = prepared.deploy(path, "--samples", "/var/log/second.csv")
+    assert outcome.code == 0, outcome.stderr
+    config = server.ssh("cat /etc/edge-ad/agent.toml").stdout
+    assert settings(tmp_path).read_text().strip() in config
+    assert 'name = "second"' in config
+    assert '"/var/log/second.csv"' in config
+    assert is_active(server)
+
+
+STEPS = ("upload", "uploads", "environment", "bundle", "settings", "unit", "switch", "service", "clean")
+
+
+@pytest.fixture(scope="module")
+def profile():
+    from edge_ad.profiles import firmware_file
+
+    text = firmware_file("generic-x86_64.toml").decode()
+    assert "memory_limit_mb = 256" in text
+    return text
+
+
+def upgrade(toy, folder, profile, number):
+    """An order in which every step has something to do: bundle, settings, unit and packages are others."""
+    changed = folder / f"board-{number}.toml"
+    changed.write_text(profile.replace("memory_limit_mb = 256", f"memory_limit_mb = {256 + number}"))
+    packages = ["--gpio"] if number % 2 == 0 else []
+    return [build(toy, number, folder), "--config", settings(folder, number), "--profile", changed, *packages]
+
+
+@pytest.mark.parametrize("how", ["connection", "worker"])
+def test_wherever_it_is_interrupted_the_same_again_converges(
+    prepared, server, toy_bundle_path, tmp_path, profile, how
+):
+    """At every step the connection breaks, or the process that works on the board is killed."""
+
+    def interrupt():
+        if how == "connection":
+            assert server.kill_sessions()
+        elif (pid := worker_pid(server)) != 0:
+            server.ssh(f"sudo kill -KILL {pid}", check=False)
+
+    for number, step in enumerate(STEPS[how == "worker" :], start=2):
+        server.ssh("sudo rm -rf /opt/edge-ad/releases/*/.complete")  # so that one is made every time
+        order = upgrade(toy_bundle_path, tmp_path, profile, number)
+        cut = prepared.deploy(*order, at=step, then=interrupt)
+        assert step in cut.steps("begin"), (step, cut.events, cut.stderr)
+        if cut.code:
+            assert cut.code == 1, cut.stderr
+            assert "again" in cut.stderr
+        assert active_build(server) in (number - 1, number)
+        again = prepared.deploy(*order)
+        assert again.code == 0, (step, again.stderr)
+        assert active_build(server) == number
+        assert is_active(server), step
+        third = prepared.deploy(*order)
+        assert set(third.steps("done")) == {"upload", "uploads", "clean"}, (step, third.events)
+
+
+def test_after_an_interruption_it_goes_back_to_what_served_before(
+    prepared, server, toy_bundle_path, tmp_path, profile
+):
+    """Killed when half was changed, and what follows does not work either."""
+    before = everything(server)
+    order = upgrade(toy_bundle_path, tmp_path, profile, 2)
+    cut = prepared.deploy(
+        *order, at="service", then=lambda: server.ssh(f"sudo kill -KILL {worker_pid(server)}")
+    )
+    assert cut.code == 1, cut.stderr
+    broken = ["--config", settings(tmp_path, "broken", BROKEN_SPOOL), "--healthy-within", 20]
+    outcome = prepared.deploy(build(toy_bundle_path, 3, tmp_path), *broken)
+    assert outcome.code == 1, outcome.stderr
+    assert everything(server) == before
+    assert is_active(server)
+
+
+def test_undeploy_leaves_what_the_board_collected(prepared, server):
+    outcome = prepared.run("undeploy")
+    assert outcome.code == 0, outcome.stderr
+    assert not is_active(server)
+    assert server.ssh("ls -d /opt/edge-ad /etc/systemd/system/edge-ad*", check=False).stdout == ""
+    assert active_build(server) == 1
+    assert prepared.run("undeploy", "--purge").code == 0
+    assert server.ssh("ls -d /var/lib/edge-ad /etc/edge-ad", check=False).stdout == ""
+    assert "edge-ad" not in server.ssh("getent passwd").stdout
+    assert prepared.run("undeploy", "--purge").code == 0  # once more is no trouble
+
+
+def test_an_environment_made_by_hand_is_left_alone(board, server, toy_bundle_path):
+    board.run("undeploy", "--purge")
+    server.ssh("sudo install -d /opt/edge-ad/bin && sudo touch /opt/edge-ad/bin/mine")
+    for words in (["deploy", toy_bundle_path], ["undeploy"]):
+        outcome = board.run(*words)
+        assert outcome.code == 1
+        assert "made by hand" in outcome.stderr
+    assert server.ssh("ls /opt/edge-ad/bin").stdout.strip() == "mine"
+    server.ssh("sudo rm -r /opt/edge-ad")
+
+
+def test_without_root(board, server, toy_bundle_path):
+    outcome = board.deploy(toy_bundle_path, "--user")
+    assert outcome.code == 0, outcome.stderr
+    assert "FAILED" not in server.ssh(".local/lib/edge-ad/bin/edge-ad verify @toy").stdout
+    assert server.ssh("ls -d /opt/edge-ad", check=False).stdout == ""
+    assert board.run("undeploy", "--user", "--purge").code == 0
+    assert server.ssh("ls -d .local/lib/edge-ad .local/share/edge-ad", check=False).stdout == ""
+
+
+def test_sudo_that_wants_a_password(server):
+    from edge_ad.errors import DeployError
+    from edge_ad.toolchain.deploy.board import Board
+    from edge_ad.toolchain.deploy.ssh import Connection, Destination
+
+    rules = server.ssh("sudo sh -c 'grep -l NOPASSWD /etc/sudoers.d/*'").stdout.split()
+    server.ssh("echo pi:secret | sudo chpasswd")
+    server.ssh(f"sudo sed -i s/NOPASSWD:// {' '.join(rules)}")
+    try:
+        with Connection(Destination("board", config=Path(server.ssh_config_file))) as connection:
+            assert Board(connection).facts().prefix.startswith("/home/pi")
+            assert Board(connection, sudo_password="secret").facts().prefix == "/opt/edge-ad"
+            with pytest.raises(DeployError, match="does not take this password"):
+                Board(connection, sudo_password="wrong").facts()
+    finally:
+        server.ssh(f"echo secret | sudo -S sed -i 's/ALL$/NOPASSWD: ALL/' {' '.join(rules)}")
+    assert server.ssh("sudo -n id -u").stdout.strip() == "0"
