@@ -19,8 +19,8 @@ from edge_ad.toolchain.deploy.wheel import installer
 
 START = (
     "import sys; sys.path.insert(0, sys.argv.pop(1)); from edge_ad.runtime.install.main import main; main()"
-    """What the board's Python runs, with the installer's path as its first argument."""
 )
+"""What the board's Python runs, with the installer's path as its first argument."""
 _UPLOADS = ".cache/edge-ad/deploy"
 """Below the home of whoever logs in."""
 _LOOK = (

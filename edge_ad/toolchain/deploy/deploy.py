@@ -118,8 +118,8 @@ def _check_room(prepared: Prepared, uploads_bytes: int) -> None:
     wanted = uploads_bytes + (0 if order.runtime.release in facts.releases else order.needs_bytes)
     if facts.free_bytes is not None and facts.free_bytes < wanted:
         raise DeployError(
-            f"the board has {facts.free_bytes / 1e6:.0f} MB free, and {wanted / 1e6:.0f} MB are needed: make room "
-            "there (sudo apt-get clean; sudo journalctl --vacuum-size=50M), then deploy again"
+            f"the board has {facts.free_bytes / 1e6:.0f} MB free, and {wanted / 1e6:.0f} MB are needed: make "
+            "room there (sudo apt-get clean; sudo journalctl --vacuum-size=50M), then deploy again"
         )
 
 
