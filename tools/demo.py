@@ -34,7 +34,7 @@ def main() -> None:
     edge_ad("gate", folder)
     edge_ad("verify", bundle)
     edge_ad("run", bundle, folder / "recordings" / "pump-0.csv", stdout=folder / "decisions.ndjson")
-    edge_ad("bench", bundle, "--windows", "1000", "--keras-windows", "20")
+    edge_ad("bench", bundle, "--windows", "1000", "--processes", "2", "--keras-windows", "20")
     print(f"\nThe bundles are in {folder / 'bundles'}, every decision in {folder / 'decisions.ndjson'}.")
 
 

@@ -1,97 +1,237 @@
-"""`edge-ad bench`: how fast a bundle runs on this machine."""
+"""`edge-ad bench`: how fast a bundle runs on this machine; `edge-ad bench compare`: two such results."""
 
 from __future__ import annotations
 
-import json
-from importlib.metadata import PackageNotFoundError, version
-from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from edge_ad.cli.options import PATH, bundle_argument, store_option
+from edge_ad.cli.default_command import DefaultCommand, DefaultCommandGroup
+from edge_ad.cli.options import PATH, FiniteRange, bundle_argument, store_option
 
-_PACKAGES = ("edge-ad", "numpy", "ai-edge-litert", "tflite-runtime", "tensorflow", "keras")
+if TYPE_CHECKING:
+    from edge_ad.bench.machine import MachineFacts
+    from edge_ad.bench.results import BenchmarkFile, Result, Settings
+    from edge_ad.bundle.manifest import Manifest
+    from edge_ad.profiles import DeviceProfile
+    from edge_ad.runtime.benchmark.assemble import Terms
+
+_KERAS_WARMUP = 3
 
 
-@click.command()
+class _Counts(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.4 on only
+    """Comma-separated whole numbers from 1 on."""
+
+    name = "N[,N…]"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, ...]:
+        """As click's."""
+        words = [word.strip() for word in str(value).split(",")]
+        if not all(word.isdecimal() and 0 < int(word) <= 1024 for word in words):
+            self.fail(f"{value!r} must be numbers from 1 to 1024 with commas between them.", param, ctx)
+        return tuple(dict.fromkeys(map(int, words)))
+
+
+@click.command(cls=DefaultCommand)
 @bundle_argument
 @click.option("--variant", "variants", multiple=True, help="May be repeated.  [default: all]")
-@click.option("--windows", type=click.IntRange(500), default=2000, show_default=True, help="Counted windows.")
-@click.option("--warmup", type=click.IntRange(0), default=200, show_default=True, help="Uncounted windows.")
-@click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="Of the interpreter.")
+@click.option(
+    "--engine",
+    "engines",
+    multiple=True,
+    help="ai-edge-litert, tflite-runtime or numpy; may be repeated.  [default: all that are installed]",
+)
+@click.option(
+    "--threads", type=_Counts(), help="Of the interpreter, such as 1,2,4.  [default: the device profile's]"
+)
+@click.option(
+    "--windows",
+    type=click.IntRange(1, 10_000_000),
+    default=10_000,
+    show_default=True,
+    help="Counted windows, all processes together.",
+)
+@click.option(
+    "--warmup",
+    type=click.IntRange(0, 1_000_000),
+    default=200,
+    show_default=True,
+    help="Uncounted windows of each process at least; there are more until durations no longer change.",
+)
+@click.option(
+    "--processes",
+    type=click.IntRange(1, 1000),
+    default=5,
+    show_default=True,
+    help="Fresh processes that share the windows.",
+)
+@click.option(
+    "--time-limit",
+    "time_limit_s",
+    type=FiniteRange(0, 86_400, min_open=True),
+    default=60.0,
+    show_default=True,
+    help="Seconds after which there are fewer windows.",
+)
+@click.option(
+    "--period",
+    "period_s",
+    type=FiniteRange(0, 86_400, min_open=True),
+    help="Seconds from sample to sample.  [default: the bundle's]",
+)
 @click.option(
     "--keras/--no-keras", default=None, help="Time Keras predict too.  [default: where TensorFlow is]"
 )
 @click.option("--keras-windows", type=click.IntRange(1), default=50, show_default=True)
+@click.option("--stages", is_flag=True, help="Print every stage between sample and decision.")
 @click.option("-o", "--output", type=PATH, help="Write raw values and machine facts there as JSON.")
-@click.option("--json", "as_json", is_flag=True, help="Print that JSON instead of the table.")
+@click.option("--json", "as_json", is_flag=True, help="Print that JSON instead of the tables.")
 @store_option
-def bench(
+def measure(
     bundle: str,
     variants: tuple[str, ...],
+    engines: tuple[str, ...],
+    threads: tuple[int, ...] | None,
     windows: int,
     warmup: int,
-    threads: int,
+    processes: int,
+    time_limit_s: float,
+    period_s: float | None,
     keras: bool | None,
     keras_windows: int,
+    stages: bool,
     output: Path | None,
     as_json: bool,
     store: Path | None,
 ) -> None:
-    """Time the variants of BUNDLE: bare invoke, every stage, and the way from sample to decision."""
-    from edge_ad.bench.machine import machine_facts
-    from edge_ad.bench.results import BenchmarkFile
-    from edge_ad.bundle.codec import encode
-    from edge_ad.errors import OutputError
-    from edge_ad.files import write_atomic
-    from edge_ad.runtime.benchmark import benchmark_variant
-    from edge_ad.runtime.interpreter import interpreter_version
+    """Measure BUNDLE on this machine, and tell whether the numbers can be trusted.
+
+    BUNDLE is a file, or @ASSET. Every variant on every engine with every number of threads is measured in
+    fresh processes: each stage from sample to decision, the bare interpreter, cold start, memory, processor
+    time, and energy where there is a sensor. Governor, clocks, temperature, supply and load are looked at
+    before, between and after.
+    """
+    from edge_ad.bench.results import Settings
+    from edge_ad.runtime.benchmark.assemble import Observation
+    from edge_ad.runtime.benchmark.plan import configurations, wanted_engines, wanted_variants
+    from edge_ad.runtime.benchmark.session import Session, require_one
     from edge_ad.runtime.store.open import find_bundle
+
+    _require_folder(output)
+    manifest = find_bundle(bundle, store).bundle.manifest
+    observation = Observation()
+    profile = _profile(observation.before)
+    plan = configurations(
+        wanted_engines(engines),
+        wanted_variants(manifest, variants),
+        threads or ((profile.runtime.threads,) if profile else (1,)),
+    )
+    settings = Settings(windows, processes, warmup, time_limit_s)
+    session = Session(bundle, None if store is None else str(store), settings, say=_progress)
+    results = session.measure(plan)
+    results += _keras(manifest, keras, keras_windows)
+    terms = _terms(manifest, profile, period_s, settings)
+    _show(observation.benchmark(manifest, terms, results), output, as_json=as_json, stages=stages)
+    require_one(results, session.failures, engines)
+
+
+@click.command()
+@click.argument("a", type=PATH)
+@click.argument("b", type=PATH)
+@click.option("--across-machines", is_flag=True, help="Compare although the machines are unlike.")
+@click.option("--untrusted", is_flag=True, help="Compare durations although a verdict is none.")
+@click.option("--stages", is_flag=True, help="Compare every stage between sample and decision.")
+@click.option("--json", "as_json", is_flag=True, help="Print the comparison as JSON.")
+def compare(a: Path, b: Path, across_machines: bool, untrusted: bool, stages: bool, as_json: bool) -> None:
+    """Compare two files that edge-ad bench wrote: ratios B/A, with 95 % intervals.
+
+    Exit 2 where their machines are unlike, or the durations of one mean nothing, and no option says to
+    compare them all the same.
+    """
+    import json
+
+    from edge_ad.bench.comparison import compare as compared
+    from edge_ad.bench.comparison_report import comparison_report
+    from edge_ad.bundle.codec import encode
+    from edge_ad.runtime.benchmark.file import read_benchmark
+
+    comparison = compared(
+        read_benchmark(a),
+        read_benchmark(b),
+        across_machines=across_machines,
+        untrusted=untrusted,
+        stages=stages,
+    )
+    if as_json:
+        click.echo(json.dumps(encode(comparison)))
+    else:
+        _echo(comparison_report(comparison))
+
+
+def _profile(machine: MachineFacts) -> DeviceProfile | None:
+    """The device profile that fits this machine; None where none does."""
+    from edge_ad.errors import ConfigurationError
+    from edge_ad.profiles import pick
+
+    try:
+        return pick(machine.board or "", machine.architecture)
+    except ConfigurationError:
+        return None
+
+
+def _require_folder(output: Path | None) -> None:
+    """Told before minutes of measuring, not after. Raises OutputError."""
+    from edge_ad.errors import OutputError
 
     if output is not None and not output.parent.is_dir():
         raise OutputError(f"cannot write {output}: there is no folder {output.parent}")
-    loaded = find_bundle(bundle, store).bundle
-    manifest = loaded.manifest
-    before = machine_facts()
-    measurements = []
-    for name in variants or [variant.name for variant in manifest.variants]:
-        click.echo(f"measuring {name} …", err=True)
-        measurements += benchmark_variant(loaded, name, windows=windows, warmup=warmup, threads=threads)
-    if keras or (keras is None and find_spec("tensorflow") is not None):
-        from edge_ad.toolchain.keras_baseline import benchmark_keras
 
-        click.echo("measuring Keras predict …", err=True)
-        measurements += benchmark_keras(manifest, windows=keras_windows, warmup=3)
-    result = BenchmarkFile(
-        schema="1.0",
-        bundle_id=manifest.bundle_id,
-        asset=manifest.asset,
-        threads=threads,
-        interpreter=interpreter_version(),
-        versions=_versions(),
-        machine_before=before,
-        machine_after=machine_facts(),
-        measurements=tuple(measurements),
-    )
-    text = json.dumps(encode(result))
+
+def _keras(manifest: Manifest, wanted: bool | None, windows: int) -> list[Result]:
+    from importlib.util import find_spec
+
+    if wanted is False or (wanted is None and find_spec("tensorflow") is None):
+        return []
+    from edge_ad.toolchain.keras_baseline import benchmark_keras
+
+    _progress("measuring Keras predict …")
+    return benchmark_keras(manifest, windows=windows, warmup=_KERAS_WARMUP)
+
+
+def _terms(
+    manifest: Manifest, profile: DeviceProfile | None, period_s: float | None, settings: Settings
+) -> Terms:
+    from edge_ad.runtime.benchmark.assemble import Terms
+
+    period_s = period_s or manifest.sample_period_s
+    deadline_s = min(period_s, profile.runtime.deadline_ms / 1000) if profile else period_s
+    return Terms(profile.name if profile else None, period_s, deadline_s, settings)
+
+
+def _show(benchmark: BenchmarkFile, output: Path | None, *, as_json: bool, stages: bool) -> None:
+    from edge_ad.bench.report import report
+    from edge_ad.runtime.benchmark.file import to_json, write_benchmark
+
     if output is not None:
-        write_atomic(output, text.encode() + b"\n")
+        write_benchmark(output, benchmark)
     if as_json:
-        click.echo(text)
-        return
-    click.echo(f"{before.board or before.cpu_model}, {result.interpreter}, {threads} thread(s)")
-    click.echo(f"{'microseconds':<34}{'p50':>10}{'p95':>10}{'p99':>10}{'max':>10}")
-    for measurement in measurements:
-        figures = "".join(f"{measurement.percentile_us(p):10.1f}" for p in (50, 95, 99, 100))
-        click.echo(f"{measurement.name:<34}{figures}")
+        click.echo(to_json(benchmark))
+    else:
+        _echo(report(benchmark, stages=stages))
 
 
-def _versions() -> dict[str, str]:
-    found = {}
-    for package in _PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
+def _progress(text: str) -> None:
+    click.echo(text, err=True)
+
+
+def _echo(text: str) -> None:
+    """Text that may hold names from a file."""
+    from edge_ad.text import printable
+
+    click.echo("\n".join(map(printable, text.split("\n"))))
+
+
+bench = DefaultCommandGroup("bench", default=measure, commands={"compare": compare}, help=measure.help)

@@ -12,6 +12,7 @@ from typing import NoReturn
 import click
 
 from edge_ad import __version__
+from edge_ad.cli.default_command import DefaultCommandGroup
 from edge_ad.errors import EdgeAdError, MissingDependencyError, OutputError, Terminated
 from edge_ad.text import printable
 
@@ -87,6 +88,8 @@ def _name_variables(command: click.Command, prefix: str) -> None:
             name = max(parameter.opts, key=len).lstrip("-")
             own = f"{prefix}_{name.replace('-', '_').upper()}"
             parameter.envvar = [own, "EDGE_AD_STORE"] if name == "store" else own
+    if isinstance(command, DefaultCommandGroup):
+        _name_variables(command.default, prefix)
     if isinstance(command, click.Group):
         for name, subcommand in command.commands.items():
             _name_variables(subcommand, f"{prefix}_{name.upper()}")

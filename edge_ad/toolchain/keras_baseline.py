@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import os
+from functools import partial
+from importlib.metadata import version
 from time import perf_counter_ns
 
 import numpy as np
 
-from edge_ad.bench.results import Measurement
+from edge_ad.bench.results import Measurement, ProcessRun, Result
 from edge_ad.bundle.manifest import Manifest
 from edge_ad.toolchain.architecture import Architecture
 from edge_ad.toolchain.train import build_keras_model
 
+PREDICT = "keras-predict"
 
-def benchmark_keras(manifest: Manifest, *, windows: int, warmup: int) -> list[Measurement]:
-    """Time `predict` on one window for each of the bundle's models.
+
+def benchmark_keras(manifest: Manifest, *, windows: int, warmup: int) -> list[Result]:
+    """Time `predict` on one window for each of the bundle's models, all in this process.
 
     A bundle holds no Keras weights; fresh ones take the same time. Raises MissingDependencyError.
     """
-    measurements = []
+    results = []
     window = np.zeros((1, manifest.window_length, len(manifest.channels)), np.float32)
     for model in manifest.models:
         architecture = Architecture(
@@ -27,11 +32,20 @@ def benchmark_keras(manifest: Manifest, *, windows: int, warmup: int) -> list[Me
             model.decoder_units,
             model.activation,  # type: ignore[arg-type]  # a name in the manifest
         )
-        network = build_keras_model(architecture)
+        predict = partial(build_keras_model(architecture).predict, window, verbose=0)
         raw = []
         for _ in range(warmup + windows):
             start = perf_counter_ns()
-            network.predict(window, verbose=0)
+            predict()
             raw.append(perf_counter_ns() - start)
-        measurements.append(Measurement(f"{model.name} keras-predict", tuple(raw[warmup:]), warmup))
-    return measurements
+        measurement = Measurement(PREDICT, warmup, True, tuple(raw[warmup:]))
+        results.append(
+            Result(
+                engine="keras",
+                engine_version=f"keras {version('keras')}, tensorflow {version('tensorflow')}",
+                variant=model.name,
+                threads=os.cpu_count() or 1,
+                runs=(ProcessRun((measurement,)),),
+            )
+        )
+    return results

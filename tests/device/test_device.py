@@ -32,7 +32,7 @@ before = set(sys.modules)
 import edge_ad.runtime, edge_ad.runtime.stream, edge_ad.runtime.sinks.ndjson, edge_ad.runtime.selftest
 import edge_ad.runtime.store.service, edge_ad.runtime.recalibrate
 import edge_ad.runtime.agent.agent, edge_ad.runtime.http.options
-import edge_ad.runtime.benchmark, edge_ad.runtime.sources.csv_lines, edge_ad.bench.machine
+import edge_ad.runtime.benchmark.session, edge_ad.runtime.sources.csv_lines, edge_ad.bench.comparison
 import edge_ad.runtime.interpreter as interpreter
 interpreter.interpreter_version()
 new = {name.split(".")[0] for name in set(sys.modules) - before}
@@ -203,20 +203,52 @@ def test_inspect(toy_bundle_path):
     assert manifest["asset"] == "toy"
 
 
+def bench(*arguments):
+    """A short benchmark; some engines of a Pi of the first generations take 100 ms per window."""
+    return run("bench", *arguments, "--no-keras", "--windows", 120, "--warmup", 20, "--processes", 2)
+
+
 def test_bench_keeps_raw_values_and_the_machine(toy_bundle_path, tmp_path):
     path = tmp_path / "bench.json"
-    result = run("bench", toy_bundle_path, "--no-keras", "--windows", 500, "--warmup", 20, "-o", path)
+    result = bench(toy_bundle_path, "-o", path)
     assert result.returncode == 0, result.stderr
     record = json.loads(path.read_text())
-    names = {measurement["name"] for measurement in record["measurements"]}
-    for variant in ("tiny-float32", "tiny-int8", "tiny-int8-full"):
-        assert {f"{variant} invoke", f"{variant} sample-to-decision"} <= names
-    assert all(len(measurement["raw_ns"]) == 500 for measurement in record["measurements"])
-    assert all(value > 0 for m in record["measurements"] for value in m["raw_ns"])
+    measured = [(found["variant"], found["engine"]) for found in record["results"]]
+    engines = [name.replace("_", "-") for name in INTERPRETERS] + ["numpy"]
+    variants = ("tiny-float32", "tiny-int8", "tiny-int8-full")
+    assert sorted(measured) == sorted((variant, engine) for variant in variants for engine in engines)
+    for found in record["results"]:
+        assert len(found["runs"]) == 2
+        for process in found["runs"]:
+            names = {measurement["name"] for measurement in process["measurements"]}
+            assert {"invoke", "admit", "scale", "infer", "score", "decide", "sample-to-decision"} == names
+            assert all(len(measurement["raw_ns"]) == 60 for measurement in process["measurements"])
+            assert all(value >= 0 for found in process["measurements"] for value in found["raw_ns"])
+            start = list(process["cold_start"].values())
+            assert 0 < start[0] <= start[1] <= start[2] <= start[3]
+            assert 1e6 < process["rss_bytes"] <= process["peak_rss_bytes"]
     assert record["machine_before"]["n_cpus"] >= 1
-    assert "governor" in record["machine_before"]
     assert record["versions"]["numpy"]
-    assert "tiny-int8 sample-to-decision" in result.stdout
+    assert f"verdict: {record['trust']}" in result.stdout
+
+
+def test_bench_counts_each_thread_and_each_engine_once(toy_bundle_path):
+    result = bench(toy_bundle_path, "--json", "--variant", "tiny-int8", "--threads", "1,2")
+    assert result.returncode == 0, result.stderr
+    found = [(found["engine"], found["threads"]) for found in json.loads(result.stdout)["results"]]
+    expected = [(name.replace("_", "-"), threads) for name in INTERPRETERS for threads in (1, 2)]
+    assert found == [*expected, ("numpy", 1)]
+
+
+def test_a_benchmark_can_be_compared(toy_bundle_path, tmp_path):
+    path = tmp_path / "a.json"
+    result = bench(toy_bundle_path, "--variant", "tiny-int8", "--engine", "numpy", "-o", path)
+    assert result.returncode == 0, result.stderr
+    result = run("bench", "compare", path, path, "--untrusted", "--json")
+    assert result.returncode == 0, result.stderr
+    rows = json.loads(result.stdout)["rows"]
+    assert {row["name"] for row in rows} == {"invoke", "sample-to-decision", "cold-start"}
+    assert all(row["p50"]["value"] == 1 for row in rows)
 
 
 def test_a_cut_bundle_is_refused(toy_bundle_path, tmp_path):
@@ -246,7 +278,7 @@ def test_a_model_that_the_interpreter_refuses(toy_bundle_path, tmp_path, damage)
     content = {"empty": b"", "text": b"no model at all, " * 99, "random": bytes(range(256)) * 8}[damage]
     path = tmp_path / "bad.edgead"
     path.write_bytes(with_member(data, name, content))
-    for command in (["run", path, "-"], ["verify", path], ["bench", path, "--no-keras"]):
+    for command in (["run", path, "-"], ["verify", path], ["bench", path, "--no-keras", "--processes", 1]):
         result = run(*command, input="")
         assert result.returncode == 3, result.stderr
         assert "Traceback" not in result.stderr

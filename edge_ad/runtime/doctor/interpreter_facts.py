@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from edge_ad.bench.architecture import python_architecture
+
 PACKAGES = (
     "numpy",
     "ai-edge-litert",
@@ -22,8 +24,6 @@ PACKAGES = (
     "pyserial",
     "waitress",
 )
-_32_BIT = {"x86_64": "i686", "amd64": "i686", "i386": "i686", "aarch64": "armv7l", "armv8l": "armv7l"}
-_SAME = {"amd64": "x86_64", "arm64": "aarch64"}
 
 
 @dataclass(frozen=True)
@@ -48,8 +48,7 @@ class PythonFacts:
     @property
     def wheel_machine(self) -> str:
         """The machine that packages must be built for; a 32-bit Python takes 32-bit ones on any kernel."""
-        machine = self.machine.lower()
-        return _32_BIT.get(machine, machine) if self.bits == 32 else _SAME.get(machine, machine)
+        return python_architecture(self.machine, self.bits)
 
     @property
     def short_version(self) -> str:
