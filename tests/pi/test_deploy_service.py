@@ -1,12 +1,13 @@
 """Deploying to a board with a real systemd: the service is upgraded, taken back, interrupted, removed."""
 
 import time
+from itertools import count
 from pathlib import Path
 
 import pytest
 
 from tests.forge import edited
-from tests.pi.deploying import Deployer, active_build, build, wheelhouse, worker_pid
+from tests.pi.deploying import Deployer, active_build, wheelhouse, worker_pid
 
 BROKEN_SPOOL = "/proc/nowhere/spool.db"
 """The agent can do without much, but not without a spool; that shows when it starts."""
@@ -27,13 +28,36 @@ def board(server):
 
 
 @pytest.fixture
-def prepared(board, server, toy_bundle_path, tmp_path):
-    """A board on which build 1 serves, and nothing else."""
-    outcome = board.run("undeploy", "--purge")
-    assert outcome.code == 0, outcome.stderr
-    outcome = board.deploy(build(toy_bundle_path, 1, tmp_path), "--config", settings(tmp_path))
+def later(toy_bundle_path, tmp_path, numbers):
+    """The toy bundle as a build that is newer than all before; with the number it gets."""
+
+    def make(edit=lambda manifest: None):
+        number = next(numbers)
+        path = tmp_path / f"{number}.edgead"
+
+        def renumbered(manifest):
+            manifest["build_number"] = number
+            edit(manifest)
+
+        path.write_bytes(edited(toy_bundle_path.read_bytes(), renumbered))
+        return path, number
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def numbers():
+    return count(2)
+
+
+@pytest.fixture
+def prepared(board, server, later, tmp_path):
+    """A board on which a build serves, with settings of its own."""
+    path, number = later()
+    outcome = board.deploy(path, "--config", settings(tmp_path))
     assert outcome.code == 0, outcome.stderr
     assert is_active(server)
+    assert active_build(server) == number
     return board
 
 
@@ -96,92 +120,72 @@ def test_first_and_again(board, server, toy_bundle_path, toy_csv):
     assert main_pid(server) == pid
 
 
-def test_a_later_build_takes_over_without_a_restart(prepared, server, toy_bundle_path, tmp_path):
+def test_a_later_build_takes_over_without_a_restart(prepared, server, later):
     pid = main_pid(server)
-    outcome = prepared.deploy(build(toy_bundle_path, 2, tmp_path))
+    path, number = later()
+    outcome = prepared.deploy(path)
     assert outcome.code == 0, outcome.stderr
-    assert active_build(server) == 2
+    assert active_build(server) == number
     assert main_pid(server) == pid
     assert "environment" in outcome.steps("kept")
 
 
-def test_an_older_build_is_refused_unless_allowed(prepared, server, toy_bundle_path, tmp_path):
-    for number in (2, 3):
-        assert prepared.deploy(build(toy_bundle_path, number, tmp_path)).code == 0
+def test_an_older_build_is_refused_unless_allowed(prepared, server, later):
+    older, number = later()
+    assert prepared.deploy(later()[0]).code == 0
     before = everything(server)
-    other = tmp_path / "other.edgead"
-    other.write_bytes(
-        edited(
-            toy_bundle_path.read_bytes(), lambda manifest: manifest.update(build_number=2, model_version="x")
-        )
-    )
-    outcome = prepared.deploy(other)
+    outcome = prepared.deploy(older)
     assert outcome.code == 3
     assert "--allow-downgrade" in outcome.stderr
     assert everything(server) == before
     assert is_active(server)
-    assert prepared.deploy(other, "--allow-downgrade").code == 0
-    assert active_build(server) == 2
+    assert prepared.deploy(older, "--allow-downgrade").code == 0
+    assert active_build(server) == number
 
 
-def test_a_service_that_does_not_come_up_is_taken_back(prepared, server, toy_bundle_path, tmp_path):
+def test_a_service_that_does_not_come_up_is_taken_back(prepared, server, later, tmp_path):
     before = everything(server)
     broken = ["--config", settings(tmp_path, "broken", BROKEN_SPOOL), "--gpio", "--healthy-within", 20]
-    outcome = prepared.deploy(build(toy_bundle_path, 2, tmp_path), *broken)
+    outcome = prepared.deploy(later()[0], *broken)
     assert outcome.code == 1, outcome.stderr
     assert "environment" in outcome.steps("done")  # it has other packages, and is not in service afterwards
     assert "taken back" in outcome.stderr
     assert everything(server) == before
     assert is_active(server)
     # and the next order is not burdened by it
-    good = prepared.deploy(build(toy_bundle_path, 4, tmp_path))
+    path, number = later()
+    good = prepared.deploy(path)
     assert good.code == 0, good.stderr
-    assert active_build(server) == 4
+    assert active_build(server) == number
 
 
-def test_a_first_service_that_does_not_come_up_leaves_none(board, server, toy_bundle_path, tmp_path):
-    board.run("undeploy", "--purge")
-    broken = ["--config", settings(tmp_path, "broken", BROKEN_SPOOL), "--healthy-within", 20]
-    outcome = board.deploy(toy_bundle_path, *broken)
-    assert outcome.code == 1, outcome.stderr
-    assert not is_active(server)
-    unit, link = "/etc/systemd/system/edge-ad-agent.service", "/opt/edge-ad/bin"
-    assert server.ssh(f"ls -d {unit} {link} /etc/edge-ad/agent.toml", check=False).stdout == ""
-    assert board.deploy(toy_bundle_path).code == 0
-    assert is_active(server)
-
-
-def test_settings_that_cannot_be_acted_on_change_nothing(prepared, server, toy_bundle_path, tmp_path):
+def test_settings_that_cannot_be_acted_on_change_nothing(prepared, server, later, tmp_path):
     before, pid = everything(server), main_pid(server)
     config = tmp_path / "wrong.toml"
     config.write_text('[[asset]]\nname = "toy"\nsource = { kind = "telepathy" }\n')
-    outcome = prepared.deploy(build(toy_bundle_path, 2, tmp_path), "--config", config)
+    outcome = prepared.deploy(later()[0], "--config", config)
     assert outcome.code == 2
     assert "telepathy" in outcome.stderr
     assert everything(server) == before
     assert main_pid(server) == pid
 
 
-def test_a_bundle_that_scores_differently_there_is_refused(prepared, server, toy_bundle_path, tmp_path):
+def test_a_bundle_that_scores_differently_there_is_refused(prepared, server, later):
     before, pid = everything(server), main_pid(server)
 
     def spoil(manifest):
-        manifest["build_number"] = 2
         for variant in manifest["variants"]:
             variant["golden_scores"] = [score * 1.5 for score in variant["golden_scores"]]
 
-    path = tmp_path / "spoiled.edgead"
-    path.write_bytes(edited(toy_bundle_path.read_bytes(), spoil))
-    outcome = prepared.deploy(path)
+    outcome = prepared.deploy(later(spoil)[0])
     assert outcome.code == 3
     assert "does not score here as it did" in outcome.stderr
     assert everything(server) == before
     assert main_pid(server) == pid
 
 
-def test_another_asset_joins(prepared, server, toy_bundle_path, tmp_path):
-    path = tmp_path / "second.edgead"
-    path.write_bytes(edited(toy_bundle_path.read_bytes(), lambda manifest: manifest.update(asset="second")))
+def test_another_asset_joins(prepared, server, later, tmp_path):
+    path, _ = later(lambda manifest: manifest.update(asset="second"))
     outcome = prepared.deploy(path, "--samples", "/var/log/second.csv")
     assert outcome.code == 0, outcome.stderr
     config = server.ssh("cat /etc/edge-ad/agent.toml").stdout
@@ -203,18 +207,23 @@ def profile():
     return text
 
 
-def upgrade(toy, folder, profile, number):
-    """An order in which every step has something to do: bundle, settings, unit and packages are others."""
-    changed = folder / f"board-{number}.toml"
-    changed.write_text(profile.replace("memory_limit_mb = 256", f"memory_limit_mb = {256 + number}"))
-    packages = ["--gpio"] if number % 2 == 0 else []
-    return [build(toy, number, folder), "--config", settings(folder, number), "--profile", changed, *packages]
+@pytest.fixture
+def upgrade(later, tmp_path, profile):
+    """Orders in which every step has something to do: bundle, settings, unit and packages are others."""
+
+    def make():
+        path, number = later()
+        changed = tmp_path / f"board-{number}.toml"
+        changed.write_text(profile.replace("memory_limit_mb = 256", f"memory_limit_mb = {256 + number}"))
+        packages = ["--gpio"] if number % 2 == 0 else []
+        order = [path, "--config", settings(tmp_path, number), "--profile", changed, *packages]
+        return order, number
+
+    return make
 
 
 @pytest.mark.parametrize("how", ["connection", "worker"])
-def test_wherever_it_is_interrupted_the_same_again_converges(
-    prepared, server, toy_bundle_path, tmp_path, profile, how
-):
+def test_wherever_it_is_interrupted_the_same_again_converges(prepared, server, upgrade, how):
     """At every step the connection breaks, or the process that works on the board is killed."""
 
     def interrupt():
@@ -223,50 +232,63 @@ def test_wherever_it_is_interrupted_the_same_again_converges(
         elif (pid := worker_pid(server)) != 0:
             server.ssh(f"sudo kill -KILL {pid}", check=False)
 
-    for number, step in enumerate(STEPS[how == "worker" :], start=2):
-        server.ssh("sudo rm -rf /opt/edge-ad/releases/*/.complete")  # so that one is made every time
-        order = upgrade(toy_bundle_path, tmp_path, profile, number)
+    for step in STEPS[how == "worker" :]:
+        serving = server.ssh("readlink /opt/edge-ad/bin").stdout.split("/")[1]
+        server.ssh(f"cd /opt/edge-ad/releases; ls | grep -v {serving} | xargs -r sudo rm -r")  # made anew
+        order, number = upgrade()
+        before = active_build(server)
         cut = prepared.deploy(*order, at=step, then=interrupt)
         assert step in cut.steps("begin"), (step, cut.events, cut.stderr)
         if cut.code:
             assert cut.code == 1, cut.stderr
             assert "again" in cut.stderr
-        assert active_build(server) in (number - 1, number)
+        assert active_build(server) in (before, number)
         again = prepared.deploy(*order)
         assert again.code == 0, (step, again.stderr)
         assert active_build(server) == number
         assert is_active(server), step
-        third = prepared.deploy(*order)
-        assert set(third.steps("done")) == {"upload", "uploads", "clean"}, (step, third.events)
+    third = prepared.deploy(*order)
+    assert set(third.steps("done")) == {"upload", "uploads", "clean"}, third.events
 
 
-def test_after_an_interruption_it_goes_back_to_what_served_before(
-    prepared, server, toy_bundle_path, tmp_path, profile
-):
+def test_after_an_interruption_it_goes_back_to_what_served_before(prepared, server, upgrade, later, tmp_path):
     """Killed when half was changed, and what follows does not work either."""
     before = everything(server)
-    order = upgrade(toy_bundle_path, tmp_path, profile, 2)
+    order, _ = upgrade()
     cut = prepared.deploy(
         *order, at="service", then=lambda: server.ssh(f"sudo kill -KILL {worker_pid(server)}")
     )
     assert cut.code == 1, cut.stderr
     broken = ["--config", settings(tmp_path, "broken", BROKEN_SPOOL), "--healthy-within", 20]
-    outcome = prepared.deploy(build(toy_bundle_path, 3, tmp_path), *broken)
+    outcome = prepared.deploy(later()[0], *broken)
     assert outcome.code == 1, outcome.stderr
     assert everything(server) == before
     assert is_active(server)
 
 
 def test_undeploy_leaves_what_the_board_collected(prepared, server):
+    number = active_build(server)
     outcome = prepared.run("undeploy")
     assert outcome.code == 0, outcome.stderr
     assert not is_active(server)
     assert server.ssh("ls -d /opt/edge-ad /etc/systemd/system/edge-ad*", check=False).stdout == ""
-    assert active_build(server) == 1
+    assert active_build(server) == number
     assert prepared.run("undeploy", "--purge").code == 0
     assert server.ssh("ls -d /var/lib/edge-ad /etc/edge-ad", check=False).stdout == ""
     assert "edge-ad" not in server.ssh("getent passwd").stdout
     assert prepared.run("undeploy", "--purge").code == 0  # once more is no trouble
+
+
+def test_a_first_service_that_does_not_come_up_leaves_none(board, server, toy_bundle_path, tmp_path):
+    board.run("undeploy", "--purge")
+    broken = ["--config", settings(tmp_path, "broken", BROKEN_SPOOL), "--healthy-within", 20]
+    outcome = board.deploy(toy_bundle_path, *broken)
+    assert outcome.code == 1, outcome.stderr
+    assert not is_active(server)
+    unit, link = "/etc/systemd/system/edge-ad-agent.service", "/opt/edge-ad/bin"
+    assert server.ssh(f"ls -d {unit} {link} /etc/edge-ad/agent.toml", check=False).stdout == ""
+    assert board.deploy(toy_bundle_path).code == 0
+    assert is_active(server)
 
 
 def test_an_environment_made_by_hand_is_left_alone(board, server, toy_bundle_path):
