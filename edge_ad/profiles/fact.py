@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 from fnmatch import fnmatchcase
 
-from edge_ad.profiles.patterns import ADDRESS, DATE
+from edge_ad.profiles.patterns import DATE, SOURCE
 
 
 @dataclass(frozen=True)
@@ -17,15 +17,18 @@ class Fact:
     keys: tuple[str, ...]
     """Such as hardware.cores or systems.bookworm-aarch64.glibc; a * stands for anything."""
     source: str
-    """Address of public documentation."""
+    """Address of public documentation; or where it stands: `package index: numpy`."""
     looked_up: str
     """Date, such as 2026-11-28."""
 
     def __post_init__(self) -> None:
         if not self.keys:
             raise ValueError("keys must name at least one value")
-        if not ADDRESS.fullmatch(self.source):
-            raise ValueError(f"source must be an address (https://…), not {self.source!r}")
+        if not SOURCE.fullmatch(self.source):
+            raise ValueError(
+                'source must be an address (https://…), or say where to look, as "Debian bookworm: package '
+                f'python3" does, not {self.source!r}'
+            )
         if not DATE.fullmatch(self.looked_up) or not _is_date(self.looked_up):
             raise ValueError(f'looked_up must be a date such as "2026-11-28", not {self.looked_up!r}')
 

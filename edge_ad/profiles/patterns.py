@@ -18,5 +18,5 @@ CODE_NAME = re.compile(r"[a-z][a-z0-9]*")
 """Of an operating system."""
 MACHINE = re.compile(r"[a-z][a-z0-9_]*")
 """As wheels have it."""
-ADDRESS = re.compile(r"https?://\S+")
+SOURCE = re.compile(r"https?://\S+|[A-Za-z ]+: \S.*")
 DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")

@@ -10,7 +10,6 @@ import sys
 from edge_ad.bundle.json_schema import Schema, json_schema, schema_text
 from edge_ad.profiles.fact import Fact
 from edge_ad.profiles.patterns import (
-    ADDRESS,
     CODE_NAME,
     DATE,
     MACHINE,
@@ -18,6 +17,7 @@ from edge_ad.profiles.patterns import (
     PACKAGE,
     PACKAGE_VERSION,
     REQUIREMENT,
+    SOURCE,
     VERSION,
 )
 from edge_ad.profiles.profile import DeviceProfile, Hardware, RuntimeDefaults
@@ -58,7 +58,7 @@ _RANGES: dict[tuple[type, str], Schema] = {
     (System, "pip"): _texts(REQUIREMENT.pattern),
     (System, "variant"): _optional(NAME.pattern),
     (Fact, "keys"): {"minItems": 1},
-    (Fact, "source"): _text(ADDRESS.pattern),
+    (Fact, "source"): _text(SOURCE.pattern),
     (Fact, "looked_up"): _text(DATE.pattern),
 }
 """What the classes check beyond types, as far as a schema can say it: never more than they check."""

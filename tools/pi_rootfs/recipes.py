@@ -26,7 +26,7 @@ class Recipe:
     """What `uname -m` and `platform.machine()` say inside."""
     suite: str
     python: str
-    """Version of /usr/bin/python3, major.minor (https://packages.debian.org/python3)."""
+    """Version of /usr/bin/python3, major.minor (Debian: package python3)."""
     packages: tuple[str, ...] = BASE
 
     @property
