@@ -18,7 +18,7 @@ from edge_ad.runtime.install.order import SCHEMA, BundleOrder, Order, RuntimeOrd
 from edge_ad.runtime.install.progress import Event
 from edge_ad.toolchain.deploy.board import Board, python_of
 from edge_ad.toolchain.deploy.requirements import Packages, packages_for
-from edge_ad.toolchain.deploy.wheel import device_wheel, pip_wheel
+from edge_ad.toolchain.deploy.wheel import device_digest, device_wheel, pip_wheel, wheel_name
 from edge_ad.toolchain.deploy.wheelhouse import check_fits, read_wheelhouse
 
 Say = Callable[[Event], None]
@@ -175,9 +175,11 @@ def _runtime_order(
 ) -> tuple[RuntimeOrder, Packages]:
     python = python_of(facts)
     packages = packages_for(python, gpio=wishes.gpio)
-    ours, our_content = device_wheel()
-    pip, pip_content = pip_wheel()
-    files |= {ours: our_content, pip: pip_content}
+    identity = [python.short_version, *packages.pip, *packages.debian, device_digest()]
+    release = hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:16]
+    is_there = release in facts.releases
+    if not is_there:
+        files |= dict((device_wheel(), pip_wheel()))
     collected: tuple[str, ...] = ()
     if wishes.wheelhouse is not None:
         found = read_wheelhouse(wishes.wheelhouse)
@@ -190,20 +192,14 @@ def _runtime_order(
         # Our own wheel and pip's are those of this edge_ad, whatever lies there.
         collected = tuple(n for n in found.files if not n.startswith(("edge_ad-", "pip-")))
         debs = sorted(path.name for path in wishes.wheelhouse.glob("*.deb"))
-        files |= {name: (wishes.wheelhouse / name).read_bytes() for name in (*collected, *debs)}
-    identity = [
-        python.short_version,
-        *packages.pip,
-        *packages.debian,
-        hashlib.sha256(our_content).hexdigest(),
-    ]
-    release = hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:16]
+        if not is_there:
+            files |= {name: (wishes.wheelhouse / name).read_bytes() for name in (*collected, *debs)}
     order = RuntimeOrder(
         release,
         python.short_version,
         packages.pip,
-        ours,
-        pip,
+        wheel_name("edge-ad"),
+        wheel_name("pip"),
         collected,
         bool(packages.debian),
         packages.debian,

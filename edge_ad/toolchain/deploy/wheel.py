@@ -50,6 +50,20 @@ def device_wheel() -> tuple[str, bytes]:
     )
 
 
+def device_digest() -> str:
+    """SHA-256 of all that `device_wheel` is made of, which takes longer to make."""
+    digest = hashlib.sha256()
+    for path, content in _package_files("edge_ad").items():
+        if not path.startswith(_NOT_FOR_DEVICES):
+            digest.update(f"{path} {len(content)}\n".encode() + content)
+    return digest.hexdigest()
+
+
+def wheel_name(name: str) -> str:
+    """File name of the wheel that is made of a package. Raises MissingDependencyError."""
+    return f"{_stem(name)}-py3-none-any.whl"
+
+
 def installer() -> bytes:
     """A zip that a board's own Python runs `edge_ad.runtime.install.main` from."""
     files = _package_files("edge_ad").items()
@@ -68,7 +82,7 @@ def _lean(path: str, content: bytes) -> bytes:
 def _wheel(name: str, files: dict[str, bytes]) -> tuple[str, bytes]:
     """https://packaging.python.org/en/latest/specifications/binary-distribution-format/."""
     found, metadata = _installed(name)
-    stem = f"{name.replace('-', '_')}-{found.version}"
+    stem = _stem(name)
     # The description, which is the README, is for an index.
     files[f"{stem}.dist-info/METADATA"] = metadata.partition("\n\n")[0].encode() + b"\n"
     entry_points = found.read_text("entry_points.txt")
@@ -78,7 +92,11 @@ def _wheel(name: str, files: dict[str, bytes]) -> tuple[str, bytes]:
     record = f"{stem}.dist-info/RECORD"
     lines = [f"{path},sha256={_digest(content)},{len(content)}" for path, content in sorted(files.items())]
     files[record] = "\n".join([*lines, f"{record},,", ""]).encode()
-    return f"{stem}-py3-none-any.whl", _zipped(files)
+    return wheel_name(name), _zipped(files)
+
+
+def _stem(name: str) -> str:
+    return f"{name.replace('-', '_')}-{_installed(name)[0].version}"
 
 
 def _package_files(package: str) -> dict[str, bytes]:
