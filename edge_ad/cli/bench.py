@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from edge_ad.cli.default_command import DefaultCommand, DefaultCommandGroup
-from edge_ad.cli.options import PATH, FiniteRange, bundle_argument, store_option
+from edge_ad.cli.options import PATH, FiniteRange, bundle_argument, ssh_options, store_option
 
 if TYPE_CHECKING:
     from edge_ad.bench.machine import MachineFacts
@@ -90,6 +90,9 @@ class _Counts(click.ParamType):  # type: ignore[type-arg]  # generic from click 
 @click.option("-o", "--output", type=PATH, help="Write raw values and machine facts there as JSON.")
 @click.option("--json", "as_json", is_flag=True, help="Print that JSON instead of the tables.")
 @store_option
+@click.option("--on", metavar="USER@HOST", help="Measure there, over SSH; what serves there runs on.")
+@click.option("--wheelhouse", type=PATH, help="With --on: packages for a board without network.")
+@ssh_options
 def measure(
     bundle: str,
     variants: tuple[str, ...],
@@ -106,8 +109,10 @@ def measure(
     output: Path | None,
     as_json: bool,
     store: Path | None,
+    on: str | None,
+    **_ssh: object,
 ) -> None:
-    """Measure BUNDLE on this machine, and tell whether the numbers can be trusted.
+    """Measure BUNDLE on this machine, or --on a board, and tell whether the numbers can be trusted.
 
     BUNDLE is a file, or @ASSET. Every variant on every engine with every number of threads is measured in
     fresh processes: each stage from sample to decision, the bare interpreter, cold start, memory, processor
@@ -121,6 +126,11 @@ def measure(
     from edge_ad.runtime.store.open import find_bundle
 
     _require_folder(output)
+    if on is not None:
+        from edge_ad.cli.bench_on import measure_on
+
+        _show(measure_on(click.get_current_context()), output, as_json=as_json, stages=stages)
+        return
     manifest = find_bundle(bundle, store).bundle.manifest
     observation = Observation()
     profile = _profile(observation.before)

@@ -7,31 +7,16 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from time import monotonic
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
 import click
 
-from edge_ad.cli.options import PATH, FiniteRange
+from edge_ad.cli.options import PATH, FiniteRange, ssh_options
 
 if TYPE_CHECKING:
     from edge_ad.runtime.install.progress import Event
     from edge_ad.toolchain.deploy.deploy import Prepared
     from edge_ad.toolchain.deploy.ssh import Destination
-
-F = TypeVar("F", bound=Callable[..., Any])
-
-
-def ssh_options(function: F) -> F:
-    """How the board is reached."""
-    for option in (
-        click.option("--ask-sudo-password", is_flag=True, help="Ask for it, where sudo there wants one."),
-        click.option("--jump", help="As ssh -J: hosts on the way."),
-        click.option("--ssh-config", type=PATH, help="As ssh -F.  [default: ~/.ssh/config]"),
-        click.option("--identity", type=PATH, help="As ssh -i: a private key."),
-        click.option("--port", type=click.IntRange(1, 65535), help="As ssh -p."),
-    ):
-        function = option(function)
-    return function
 
 
 def destination(
@@ -127,7 +112,7 @@ def deploy(
         if dry_run:
             _print_plan(deployment.plan(reached, prepared), as_json=as_json)
             return
-        deployment.apply(reached, prepared, _progress(as_json=as_json))
+        deployment.apply(reached, prepared, progress(as_json=as_json))
     if not as_json:
         click.echo(_done_text(prepared, board))
 
@@ -158,12 +143,12 @@ def undeploy(
     password = sudo_password(ask=ask_sudo_password)
     with Connection(to) as connection:
         reached = Board(connection, sudo_password=password, as_user=as_user)
-        deployment.remove(reached, _progress(as_json=as_json), purge=purge)
+        deployment.remove(reached, progress(as_json=as_json), purge=purge)
     if not as_json:
         click.echo(f"edge_ad is removed from {board}")
 
 
-def _progress(*, as_json: bool) -> Callable[[Event], None]:
+def progress(*, as_json: bool) -> Callable[[Event], None]:
     """Tell of events: JSON on stdout, or lines for people on stderr with the time each step took."""
     begun: dict[str, float] = {}
 

@@ -43,6 +43,19 @@ def store_option(function: F) -> F:
     )(function)
 
 
+def ssh_options(function: F) -> F:
+    """How the board is reached."""
+    for option in (
+        click.option("--ask-sudo-password", is_flag=True, help="Ask for it, where sudo there wants one."),
+        click.option("--jump", help="As ssh -J: hosts on the way."),
+        click.option("--ssh-config", type=PATH, help="As ssh -F.  [default: ~/.ssh/config]"),
+        click.option("--identity", type=PATH, help="As ssh -i: a private key."),
+        click.option("--port", type=click.IntRange(1, 65535), help="As ssh -p."),
+    ):
+        function = option(function)
+    return function
+
+
 def data_options(function: F) -> F:
     """How recordings are described: `--preset` or `--format`."""
     for option in (
