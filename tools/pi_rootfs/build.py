@@ -8,7 +8,7 @@ import signal
 import subprocess
 from pathlib import Path
 
-from pi_rootfs import cache, host
+from pi_rootfs import binfmt, cache, host, native
 from pi_rootfs.errors import RootError
 from pi_rootfs.progress import Progress, say
 from pi_rootfs.recipes import ROOTS, Recipe
@@ -52,6 +52,7 @@ def _build(recipe: Recipe) -> None:
     _quick_dpkg(partial)
     _debootstrap(recipe, partial, log, progress)
     progress.last_step()
+    native.tidy(partial, cache.tools(recipe))
     _finish(recipe, partial)
     partial.rename(cache.place(recipe))
     log.unlink(missing_ok=True)
@@ -78,10 +79,7 @@ def _quick_dpkg(root: Path) -> None:
 
 
 def _debootstrap(recipe: Recipe, root: Path, log: Path, progress: Progress) -> None:
-    # Mounts that debootstrap makes, and daemons that packages start, end with the namespaces.
-    apart = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--"]
     command = [
-        *apart,
         "debootstrap",
         f"--arch={recipe.architecture}",
         "--variant=minbase",
@@ -91,6 +89,10 @@ def _debootstrap(recipe: Recipe, root: Path, log: Path, progress: Progress) -> N
         str(root),
         host.mirror(),
     ]
+    if not binfmt.native(recipe.architecture):
+        command = native.command(root, cache.tools(recipe), command)
+    # Mounts that debootstrap makes, and daemons that packages start, end with the namespaces.
+    command = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--", *command]
     environment = {**os.environ, "LC_ALL": "C", "DEBIAN_FRONTEND": "noninteractive"}
     with log.open("w") as record:
         process = subprocess.Popen(

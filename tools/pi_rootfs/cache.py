@@ -34,6 +34,11 @@ def log(recipe: Recipe) -> Path:
     return folder() / f"{recipe.name}-{recipe.digest}.log"
 
 
+def tools(recipe: Recipe) -> Path:
+    """Programs that help while it is being built."""
+    return folder() / f"{recipe.name}-{recipe.digest}.tools"
+
+
 @contextmanager
 def locked(recipe: Recipe, waiting: str) -> Iterator[None]:
     """Only one process at a time builds or removes a root; `waiting` is said where that takes patience."""

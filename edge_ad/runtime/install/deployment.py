@@ -47,6 +47,7 @@ class Deployment:
         self._order, self._layout, self._uploads, self._say = order, layout, uploads, say
         self._runtime = order.runtime
         self._record_file = layout.work / "record.json"
+        self._has_touched_service = False
 
     def steps(self) -> Iterator[Step]:
         """All of them, in order."""
@@ -242,6 +243,7 @@ class Deployment:
 
     def _serve(self) -> str:
         last, wanted = read_record(self._record_file).in_service, self._in_service()
+        self._has_touched_service = True
         same = last is not None and (last.release, last.settings) == (wanted.release, wanted.settings)
         if same and systemd.is_active():
             systemd.reload()  # a bundle takes over without a sample lost
@@ -317,8 +319,7 @@ class Deployment:
         if not before.was_active:
             systemd.stop()
             return "stopped, as it was before"
-        last = read_record(self._record_file).in_service
-        if systemd.is_active() and last == self._in_service():
+        if systemd.is_active() and not self._has_touched_service:
             return "it never stopped"
         systemd.restart()
         return systemd.wait_until_healthy(self._within_s(), str)
@@ -360,9 +361,9 @@ class Deployment:
         program = self._layout.release(self._runtime.release) / "bin" / "edge-ad"
         code, output = attempt([program, *words], account=self._layout.account)
         if code:
-            error = InstallError(
-                tail(output).removeprefix("edge-ad: ") or f"edge-ad {words[0]} ended with {code}"
-            )
+            said = [line for line in output.splitlines() if line.startswith("edge-ad: ")]
+            text = said[-1].removeprefix("edge-ad: ") if said else tail(output)
+            error = InstallError(text or f"edge-ad {words[0]} ended with {code}")
             error.exit_code = code if code in (2, 3) else 1  # a bad bundle stays one
             raise error
         return output

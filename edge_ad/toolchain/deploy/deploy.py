@@ -128,7 +128,7 @@ def _finish(board: Board, words: tuple[str, ...], say: Say) -> None:
         end = board.install(*words, say=say)
     except ConnectionFailedError as error:
         raise ConnectionFailedError(
-            f"{error}. What was begun goes on there by itself; the same command again shows how it ended"
+            f"{error}. What was begun there is carried on by the board itself, whose end the next run shows"
         ) from error
     if end.exit_code:
         failure = DeployError(f"{board.name}: {end.text}")

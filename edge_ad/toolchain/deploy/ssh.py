@@ -177,6 +177,8 @@ class Connection:
     # Inside
 
     def _words(self, command: str) -> list[str]:
+        if not os.path.exists(self._control):  # ssh would make a connection of its own
+            raise self._lost("")
         own = ["-o", f"ControlPath={self._control}", "-o", "ControlMaster=no"]
         return [self._ssh, *own, *self.destination.options(), self.destination.name, command]
 
@@ -200,7 +202,9 @@ class Connection:
 
     def _lost(self, errors: str) -> ConnectionFailedError:
         why = f" ({printable(errors.splitlines()[-1])})" if errors else ""
-        return ConnectionFailedError(f"the connection to {self.destination.name} broke{why}")
+        return ConnectionFailedError(
+            f"the connection to {self.destination.name} broke{why}: the same command again goes on from there"
+        )
 
 
 def explain(destination: Destination, errors: str) -> str:
