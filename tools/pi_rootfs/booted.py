@@ -9,7 +9,7 @@ from time import monotonic, sleep
 
 from pi_rootfs.errors import RootError
 from pi_rootfs.machine import Machine, furnish, started
-from pi_rootfs.ssh import SshServer
+from pi_rootfs.ssh import SshServer, children, is_sshd
 
 _START_SECONDS = 120
 _MASKED = ("apt-daily.timer", "apt-daily-upgrade.timer")
@@ -74,3 +74,7 @@ class BootedServer(SshServer):
     def stop(self) -> None:
         """Stop it; the connections there are live on (its unit has KillMode=process)."""
         self._machine.run(["systemctl", "stop", "ssh"])
+
+    def _listener(self) -> list[int]:
+        """systemd's child among the processes of sshd; sessions are its children."""
+        return [pid for pid in children(self._machine.pid) if is_sshd(pid)]

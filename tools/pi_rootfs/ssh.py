@@ -87,7 +87,7 @@ class SshServer:
     def stop(self) -> None:
         """Listen no more: new connections are refused, those there are live on."""
         if self._process is not None:
-            for pid in _children(self._process.pid):  # nsenter's child; not the group, which holds sessions
+            for pid in children(self._process.pid):  # nsenter's child; not the group, which holds sessions
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGTERM)
             self._process.wait()
@@ -110,8 +110,8 @@ class SshServer:
 
     def sessions(self) -> list[int]:
         """Processes of sshd that serve a connection."""
-        listener = _children(self._process.pid) if self._process is not None else self._listener()
-        return [pid for pid in _inside(self._machine.pid) if _is_sshd(pid) and pid not in listener]
+        listener = children(self._process.pid) if self._process is not None else self._listener()
+        return [pid for pid in _inside(self._machine.pid) if is_sshd(pid) and pid not in listener]
 
     def kill_sessions(self) -> int:
         """Break every connection, by killing the processes that serve it; how many there were.
@@ -177,7 +177,8 @@ def _free_port() -> int:
         return probe.getsockname()[1]
 
 
-def _children(pid: int) -> list[int]:
+def children(pid: int) -> list[int]:
+    """Processes that a process has started."""
     try:
         return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
     except OSError:
@@ -196,7 +197,7 @@ def _inside(first: int) -> list[int]:
     return found
 
 
-def _is_sshd(pid: int) -> bool:
+def is_sshd(pid: int) -> bool:
     """By its command line. Under emulation it begins with the emulator; sshd writes its state there."""
     try:
         words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
