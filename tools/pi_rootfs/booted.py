@@ -76,5 +76,5 @@ class BootedServer(SshServer):
         self._machine.run(["systemctl", "stop", "ssh"])
 
     def _listener(self) -> list[int]:
-        """systemd's child among the processes of sshd; sessions are its children."""
+        """Of the children of systemd the one that is sshd; sessions are children of that."""
         return [pid for pid in children(self._machine.pid) if is_sshd(pid)]
