@@ -91,8 +91,9 @@ def _debootstrap(recipe: Recipe, root: Path, log: Path, progress: Progress) -> N
     ]
     if not binfmt.native(recipe.architecture):
         command = native.command(root, cache.tools(recipe), command)
-    # Mounts that debootstrap makes, and daemons that packages start, end with the namespaces.
-    command = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--", *command]
+    # Mounts that debootstrap makes, and daemons that packages start, end with the namespaces; and those with us.
+    apart = ["setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--pid", "--fork", "--kill-child", "--"]
+    command = [*apart, *command]
     environment = {**os.environ, "LC_ALL": "C", "DEBIAN_FRONTEND": "noninteractive"}
     with log.open("w") as record:
         process = subprocess.Popen(

@@ -20,6 +20,7 @@ KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 _PROGRAMS = {
     "debootstrap": "debootstrap",
     "nsenter": "util-linux",
+    "setpriv": "util-linux",
     "unshare": "util-linux",
     "ssh-keygen": "openssh-client",
     "ssh": "openssh-client",
