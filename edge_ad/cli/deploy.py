@@ -58,9 +58,7 @@ def sudo_password(*, ask: bool) -> str | None:
 @click.option(
     "--healthy-within",
     type=FiniteRange(5, 3600),
-    default=90.0,
-    show_default=True,
-    help="Seconds that the service may take; then everything is taken back.",
+    help="Seconds that the service may take; then everything is taken back.  [default: the profile's]",
 )
 @click.option("--dry-run", is_flag=True, help="Show the plan, change nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print every event as a line of JSON on stdout.")
@@ -77,7 +75,7 @@ def deploy(
     service: bool,
     as_user: bool,
     gpio: bool,
-    healthy_within: float,
+    healthy_within: float | None,
     dry_run: bool,
     as_json: bool,
     port: int | None,

@@ -1,5 +1,7 @@
 """Deploying to a board with a real systemd: the service is upgraded, taken back, interrupted, removed."""
 
+import json
+import subprocess
 import time
 from itertools import count
 from pathlib import Path
@@ -7,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.forge import edited
-from tests.pi.deploying import Deployer, active_build, wheelhouse, worker_pid
+from tests.pi.deploying import COMMAND, Deployer, active_build, wheelhouse, worker_pid
 
 BROKEN_SPOOL = "/proc/nowhere/spool.db"
 """The agent can do without much, but not without a spool; that shows when it starts."""
@@ -289,6 +291,45 @@ def test_a_first_service_that_does_not_come_up_leaves_none(board, server, toy_bu
     assert server.ssh(f"ls -d {unit} {link} /etc/edge-ad/agent.toml", check=False).stdout == ""
     assert board.deploy(toy_bundle_path).code == 0
     assert is_active(server)
+
+
+@pytest.mark.parametrize("what", ["file", "@toy"])
+def test_bench_there(prepared, server, toy_bundle_path, tmp_path, what):
+    """Of a file in an environment that is there, or what is active; the service goes on meanwhile."""
+    pid, before = main_pid(server), everything(server)
+    output = tmp_path / "bench.json"
+    result = subprocess.run(
+        [
+            *(*COMMAND, "bench", str(toy_bundle_path) if what == "file" else what),
+            *("--on", "board", "--ssh-config", str(server.ssh_config_file), *prepared.options),
+            *("--windows", "300", "--processes", "2", "--engine", "numpy", "--variant", "tiny-int8"),
+            *("-o", str(output)),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    measured = json.loads(output.read_text())
+    assert measured["asset"] == "toy"
+    assert "tiny-int8" in result.stdout
+    assert "verdict:" in result.stdout
+    assert (main_pid(server), everything(server)) == (pid, before)
+
+
+def test_bench_there_without_anything_installed(board, server, toy_bundle_path, tmp_path):
+    board.run("undeploy", "--purge")
+    words = ["--on", "board", "--ssh-config", str(server.ssh_config_file), *board.options]
+    words += ["--windows", "300", "--processes", "1", "--engine", "numpy", "--variant", "tiny-int8"]
+    result = subprocess.run(
+        [*COMMAND, "bench", str(toy_bundle_path), *words], capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stderr
+    assert "verdict:" in result.stdout
+    assert server.ssh("ls -d /opt/edge-ad", check=False).stdout == ""
+    nothing = subprocess.run([*COMMAND, "bench", "@toy", *words], capture_output=True, text=True, check=False)
+    assert nothing.returncode == 1
+    assert "edge-ad deploy" in nothing.stderr
 
 
 def test_an_environment_made_by_hand_is_left_alone(board, server, toy_bundle_path):

@@ -78,6 +78,13 @@ class Deployment:
             self._environment,
         )
         if (bundle := self._order.bundle) is not None:
+            if bundle.trusted_keys:
+                yield Step(
+                    "trust",
+                    f"trust {len(bundle.trusted_keys)} public keys",
+                    lambda: all(map(self._is_trusted, bundle.trusted_keys)),
+                    lambda: self._trust(bundle),
+                )
             yield Step(
                 "bundle",
                 f"verify, test and activate build {bundle.build_number} of {bundle.asset} "
@@ -164,17 +171,29 @@ class Deployment:
         keep = {layout.release_in_service() or "", self._runtime.release}
         others = [name for name in former if name not in keep]
         removed = environment.remove_old(layout, keep | set(others[-1:]))
-        for path in (layout.work / "incoming").glob("*"):
-            path.unlink()
+        uploaded = [self._uploads / name for name in self._order.digests]
+        for path in (*(layout.work / "incoming").glob("*"), *uploaded):
+            path.unlink(missing_ok=True)
         return f"{len(removed)} releases removed" if removed else ""
 
     # --- steps that change it ------------------------------------------------------------------------
 
-    def _bundle(self, bundle: BundleOrder) -> str:
-        incoming = self._layout.work / "incoming"
+    def _is_trusted(self, name: str) -> bool:
+        """Whether the store has that key: a comment, and a line that is the key."""
+        try:
+            wanted = (self._uploads / name).read_text().split("\n")[1:2]
+            keys = (self._layout.store / "trust").glob("*.pub")
+            return any(path.read_text().split("\n")[1:2] == wanted for path in keys)
+        except (OSError, UnicodeDecodeError):
+            return False
+
+    def _trust(self, bundle: BundleOrder) -> str:
         for name in bundle.trusted_keys:
-            self._edge_ad("keys", "trust", host.readable_copy(self._uploads / name, incoming), *self._store())
-        file = host.readable_copy(self._uploads / bundle.file, incoming)
+            self._edge_ad("keys", "trust", self._readable(name), *self._store())
+        return ""
+
+    def _bundle(self, bundle: BundleOrder) -> str:
+        file = self._readable(bundle.file)
         allow = ["--allow-downgrade"] if bundle.allow_downgrade else []
         return tail(self._edge_ad("store", "install", file, *allow, *self._store()))
 
@@ -229,7 +248,7 @@ class Deployment:
             self._edge_ad("agent", "--check", candidate, *self._store())
             if (present := _text(config)) is not None:
                 write_atomic(config.with_name(f"{config.name}.before"), present.encode())
-            write_atomic(config, text.encode())
+            write_atomic(config.resolve(), text.encode())  # it may be a link
         finally:
             candidate.unlink(missing_ok=True)
         return str(config)
@@ -306,7 +325,7 @@ class Deployment:
         if config is None:
             self._layout.config.unlink(missing_ok=True)
         elif config != _text(self._layout.config):
-            write_atomic(self._layout.config, config.encode())
+            write_atomic(self._layout.config.resolve(), config.encode())
         if not before.was_enabled and systemd.is_enabled():
             systemd.enable(enabled=False)
         if systemd.texts(self._layout) != texts:
@@ -356,6 +375,9 @@ class Deployment:
     def _store(self) -> tuple[str, str]:
         return "--store", str(self._layout.store)
 
+    def _readable(self, name: str) -> Path:
+        return host.readable_copy(self._uploads / name, self._layout.work / "incoming")
+
     def _edge_ad(self, *words: str | Path) -> str:
         """Our own command in the new environment, under the account that runs the agent."""
         program = self._layout.release(self._runtime.release) / "bin" / "edge-ad"
@@ -383,7 +405,10 @@ def _taken_back(problem: EdgeAdError, before: Before) -> EdgeAdError:
 
 
 def _text(path: Path) -> str | None:
+    """A file's text with its line ends as they are; None where there is none. Raises InstallError."""
     try:
-        return path.read_text()
+        return path.read_bytes().decode()
     except FileNotFoundError:
         return None
+    except UnicodeDecodeError as error:
+        raise InstallError(f"{path} on the board is no text in UTF-8: mend it first") from error

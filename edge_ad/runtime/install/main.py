@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import NoReturn
@@ -20,6 +21,7 @@ from edge_ad.runtime.install.worker import abandon_output, carry_out
 
 def main() -> NoReturn:
     """`facts`, `plan UPLOADS`, `apply UPLOADS` or `remove [--purge]`; answers are lines of JSON."""
+    os.umask(0o022)  # the service's account must be able to read what root installs
     try:
         code = _command(sys.argv[1:])
     except BrokenPipeError:

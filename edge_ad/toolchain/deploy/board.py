@@ -112,7 +112,9 @@ class Board:
         events = [event for event in map(from_line, answer.output.splitlines()) if event is not None]
         if answer.code or not events:
             text = events[-1].text if events else self._why(answer.errors)
-            raise DeployError(f"{self.name}: {text}")
+            failure = DeployError(f"{self.name}: {text}")
+            failure.exit_code = events[-1].exit_code or 1 if events else 1
+            raise failure
         return events
 
     def show(self, *words: str, as_root: bool = False) -> tuple[int, str]:

@@ -22,6 +22,7 @@ from edge_ad.toolchain.deploy.wheel import device_digest, device_wheel, pip_whee
 from edge_ad.toolchain.deploy.wheelhouse import check_fits, read_wheelhouse
 
 Say = Callable[[Event], None]
+_SOMEWHAT_MORE_S = 30.0
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,8 @@ class Wishes:
     allow_downgrade: bool = False
     service: bool = True
     gpio: bool = False
-    healthy_within_s: float = 90.0
+    healthy_within_s: float | None = None
+    """None: somewhat more than the unit may take to start on that board."""
 
 
 @dataclass(frozen=True)
@@ -222,5 +224,5 @@ def _service_order(asset: str, profile: DeviceProfile, facts: BoardFacts, wishes
         config,
         wishes.config is not None,
         f'[[asset]]\nname = "{asset}"\nsource = {{ kind = "follow", path = {json.dumps(samples)} }}\n',
-        wishes.healthy_within_s,
+        wishes.healthy_within_s or profile.runtime.start_timeout_s + _SOMEWHAT_MORE_S,
     )
