@@ -6,22 +6,23 @@ fails, by then or in service, takes everything back to it.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge_ad.errors import EdgeAdError, OutputError
+from edge_ad.errors import EdgeAdError
 from edge_ad.files import write_atomic
 from edge_ad.runtime.install import environment, host, systemd
-from edge_ad.runtime.install.bundles import active_bundles
-from edge_ad.runtime.install.commands import attempt, tail
+from edge_ad.runtime.install.commands import tail
+from edge_ad.runtime.install.installation import Installation
 from edge_ad.runtime.install.layout import Layout
 from edge_ad.runtime.install.order import BundleOrder, Order, ServiceOrder
 from edge_ad.runtime.install.progress import Event, InstallError, Say, TakenBackError
-from edge_ad.runtime.install.record import Before, InService, Record, read_record, write_record
+from edge_ad.runtime.install.record import Before, Record, read_record, write_record
+from edge_ad.runtime.install.taking_back import take_back
+from edge_ad.runtime.install.text_file import text_of
 
 _WORLD_READABLE = 0o644
 
@@ -46,6 +47,8 @@ class Deployment:
     def __init__(self, order: Order, layout: Layout, uploads: Path, say: Say) -> None:
         self._order, self._layout, self._uploads, self._say = order, layout, uploads, say
         self._runtime = order.runtime
+        self._installation = Installation(layout, order.runtime.release)
+        self._asset = order.bundle.asset if order.bundle else ""
         self._record_file = layout.work / "record.json"
         self._has_touched_service = False
 
@@ -89,7 +92,7 @@ class Deployment:
                 "bundle",
                 f"verify, test and activate build {bundle.build_number} of {bundle.asset} "
                 f"({bundle.bundle_id[:12]}) in {layout.store}",
-                lambda: self._active() == bundle.bundle_id,
+                lambda: self._installation.active(bundle.asset) == bundle.bundle_id,
                 lambda: self._bundle(bundle),
                 changes=True,
             )
@@ -112,28 +115,29 @@ class Deployment:
         """Take all steps. Raises EdgeAdError; what was in service then is in service again."""
         record = read_record(self._record_file)
         for step in self.steps():
-            if step.is_done():
-                self._say(Event(step.name, "kept", step.text))
-                continue
-            self._say(Event(step.name, "begin", step.text))
             try:
+                if step.is_done():
+                    self._say(Event(step.name, "kept", step.text))
+                    continue
+                self._say(Event(step.name, "begin", step.text))
                 if step.changes and record.before is None:
-                    record = Record(record.in_service, self._before())
+                    record = Record(record.in_service, self._installation.before(self._asset))
                     write_record(self._record_file, record)
                 said = step.do()
-            except (EdgeAdError, OSError) as error:
-                problem = error if isinstance(error, EdgeAdError) else InstallError(f"{step.name}: {error}")
+            except Exception as error:
+                problem = _as_ours(error, step)
                 self._say(Event(step.name, "failed", str(problem)))
                 if record.before is None:
                     raise problem from error
-                self._take_back(record.before)
+                within_s = self._within_s() if self._has_touched_service else None
+                take_back(self._installation, record.before, self._say, restart_within_s=within_s)
                 raise _taken_back(problem, record.before) from error
             self._say(Event(step.name, "done", said))
             if step.name == "service" or (step.name == "switch" and not self._has_service()):
-                record = Record(self._in_service())
+                record = self._present()
                 write_record(self._record_file, record)
         if record.before is not None:  # of a run that was cut off when all but this was done
-            write_record(self._record_file, Record(self._in_service()))
+            write_record(self._record_file, self._present())
 
     # --- steps that change nothing that runs ---------------------------------------------------------
 
@@ -189,20 +193,20 @@ class Deployment:
 
     def _trust(self, bundle: BundleOrder) -> str:
         for name in bundle.trusted_keys:
-            self._edge_ad("keys", "trust", self._readable(name), *self._store())
+            self._installation.edge_ad("keys", "trust", self._readable(name))
         return ""
 
     def _bundle(self, bundle: BundleOrder) -> str:
         file = self._readable(bundle.file)
         allow = ["--allow-downgrade"] if bundle.allow_downgrade else []
-        return tail(self._edge_ad("store", "install", file, *allow, *self._store()))
+        return tail(self._installation.edge_ad("store", "install", file, *allow))
 
     def _service_steps(self, service: ServiceOrder) -> Iterator[Step]:
         layout = self._layout
         yield Step(
             "settings",
             f"let {layout.config} name the asset",
-            lambda: self._wanted_config(service) == _text(layout.config),
+            lambda: self._wanted_config(service) == text_of(layout.config),
             lambda: self._settings(service),
             changes=True,
         )
@@ -217,7 +221,7 @@ class Deployment:
             )
 
     def _wanted_config(self, service: ServiceOrder) -> str:
-        present = _text(self._layout.config)
+        present = text_of(self._layout.config)
         if service.replace_config or present is None:
             return service.config
         try:
@@ -245,8 +249,8 @@ class Deployment:
         try:
             write_atomic(candidate, text.encode())
             candidate.chmod(_WORLD_READABLE)
-            self._edge_ad("agent", "--check", candidate, *self._store())
-            if (present := _text(config)) is not None:
+            self._installation.edge_ad("agent", "--check", candidate)
+            if (present := text_of(config)) is not None:
                 write_atomic(config.with_name(f"{config.name}.before"), present.encode())
             write_atomic(config.resolve(), text.encode())  # it may be a link
         finally:
@@ -258,10 +262,10 @@ class Deployment:
         return self._runtime.release
 
     def _serves(self) -> bool:
-        return systemd.is_active() and read_record(self._record_file) == Record(self._in_service())
+        return systemd.is_active() and read_record(self._record_file) == self._present()
 
     def _serve(self) -> str:
-        last, wanted = read_record(self._record_file).in_service, self._in_service()
+        last, wanted = read_record(self._record_file).in_service, self._installation.in_service()
         self._has_touched_service = True
         same = last is not None and (last.release, last.settings) == (wanted.release, wanted.settings)
         if same and systemd.is_active():
@@ -270,80 +274,15 @@ class Deployment:
             systemd.restart()
         return systemd.wait_until_healthy(self._within_s(), self._complaint)
 
-    # --- going back ----------------------------------------------------------------------------------
-
-    def _before(self) -> Before:
-        layout = self._layout
-        paths = (layout.unit, layout.drop_in, layout.config)
-        return Before(
-            layout.release_in_service(),
-            self._order.bundle.asset if self._order.bundle else "",
-            self._active(),
-            {str(path): _text(path) for path in paths},
-            systemd.is_active(),
-            systemd.is_enabled(),
-        )
-
-    def _take_back(self, before: Before) -> None:
-        """As it was; what fails on the way back is told, and the rest is done all the same."""
-        for what, restore in (
-            ("runtime", self._restore_link),
-            ("bundle", self._restore_bundle),
-            ("files", self._restore_files),
-            ("service", self._restore_service),
-        ):
-            try:
-                self._say(Event(what, "taken-back", restore(before)))
-            except (EdgeAdError, OSError) as error:
-                self._say(Event(what, "failed", f"could not be taken back: {error}"))
-        with contextlib.suppress(OutputError):
-            write_record(self._record_file, Record(read_record(self._record_file).in_service))
-
-    def _restore_link(self, before: Before) -> str:
-        if self._layout.release_in_service() == before.release:
-            return "as it was"
-        if before.release is None:
-            self._layout.bin.unlink(missing_ok=True)
-            return "nothing was in service before"
-        environment.put_in_service(self._layout, before.release)
-        return before.release
-
-    def _restore_bundle(self, before: Before) -> str:
-        if self._active() == before.bundle_id:
-            return "as it was"
-        if before.bundle_id is None:
-            return f"{before.asset} had no bundle before; the new one stays in the store and is not run"
-        reason = "deploy: the service was not well with it"
-        self._edge_ad("store", "rollback", before.asset, "--reason", reason, *self._store())
-        if self._active() != before.bundle_id:
-            self._edge_ad("store", "activate", before.asset, before.bundle_id, *self._store())
-        return before.bundle_id[:12]
-
-    def _restore_files(self, before: Before) -> str:
-        texts = {Path(path): text for path, text in before.files.items()}
-        config = texts.pop(self._layout.config, None)
-        if config is None:
-            self._layout.config.unlink(missing_ok=True)
-        elif config != _text(self._layout.config):
-            write_atomic(self._layout.config.resolve(), config.encode())
-        if not before.was_enabled and systemd.is_enabled():
-            systemd.enable(enabled=False)
-        if systemd.texts(self._layout) != texts:
-            systemd.write_texts(texts)
-        return "as they were"
-
-    def _restore_service(self, before: Before) -> str:
-        if not systemd.is_there():
-            return "there is no systemd"
-        if not before.was_active:
-            systemd.stop()
-            return "stopped, as it was before"
-        if systemd.is_active() and not self._has_touched_service:
-            return "it never stopped"
-        systemd.restart()
-        return systemd.wait_until_healthy(self._within_s(), str)
+    def _complaint(self) -> str:
+        bundle = self._order.bundle
+        return "" if bundle is None else self._installation.complaint(bundle.asset, bundle.bundle_id)
 
     # --- looking -------------------------------------------------------------------------------------
+
+    def _present(self) -> Record:
+        """What the record says once nothing is left to do."""
+        return Record(self._installation.in_service())
 
     def _has_service(self) -> bool:
         return self._order.service is not None and systemd.is_there()
@@ -351,44 +290,15 @@ class Deployment:
     def _within_s(self) -> float:
         return self._order.service.healthy_within_s if self._order.service else 60.0
 
-    def _active(self) -> str | None:
-        if self._order.bundle is None:
-            return None
-        fact = active_bundles(self._layout.store).get(self._order.bundle.asset)
-        return fact.active if fact else None
-
-    def _complaint(self) -> str:
-        bundle = self._order.bundle
-        if bundle is None or self._active() == bundle.bundle_id:
-            return ""
-        fact = active_bundles(self._layout.store).get(bundle.asset)
-        why = fact.given_up.get(bundle.bundle_id) if fact else None
-        return f"the agent gave the bundle up: {why or 'another one is active by now'}"
-
-    def _in_service(self) -> InService:
-        layout = self._layout
-        digest = hashlib.sha256()
-        for path in (layout.unit, layout.drop_in, layout.config):
-            digest.update(f"{path}\0{_text(path)}\0".encode())
-        return InService(layout.release_in_service() or "", self._active() or "", digest.hexdigest())
-
-    def _store(self) -> tuple[str, str]:
-        return "--store", str(self._layout.store)
-
     def _readable(self, name: str) -> Path:
         return host.readable_copy(self._uploads / name, self._layout.work / "incoming")
 
-    def _edge_ad(self, *words: str | Path) -> str:
-        """Our own command in the new environment, under the account that runs the agent."""
-        program = self._layout.release(self._runtime.release) / "bin" / "edge-ad"
-        code, output = attempt([program, *words], account=self._layout.account)
-        if code:
-            said = [line for line in output.splitlines() if line.startswith("edge-ad: ")]
-            text = said[-1].removeprefix("edge-ad: ") if said else tail(output)
-            error = InstallError(text or f"edge-ad {words[0]} ended with {code}")
-            error.exit_code = code if code in (2, 3) else 1  # a bad bundle stays one
-            raise error
-        return output
+
+def _as_ours(error: Exception, step: Step) -> EdgeAdError:
+    if isinstance(error, EdgeAdError):
+        return error
+    kind = "" if isinstance(error, OSError) else f"{type(error).__name__}: "
+    return InstallError(f"{step.name}: {kind}{error}")
 
 
 def _write_unit(texts: dict[Path, str | None]) -> str:
@@ -402,13 +312,3 @@ def _taken_back(problem: EdgeAdError, before: Before) -> EdgeAdError:
     error = TakenBackError(f"{problem}. It was taken back: {state}")
     error.exit_code = problem.exit_code
     return error
-
-
-def _text(path: Path) -> str | None:
-    """A file's text with its line ends as they are; None where there is none. Raises InstallError."""
-    try:
-        return path.read_bytes().decode()
-    except FileNotFoundError:
-        return None
-    except UnicodeDecodeError as error:
-        raise InstallError(f"{path} on the board is no text in UTF-8: mend it first") from error

@@ -15,7 +15,8 @@ class InService:
     """What the service was last started with; equal means that it need not be started anew."""
 
     release: str
-    bundle_id: str
+    bundles: dict[str, str]
+    """Active bundle by asset."""
     settings: str
     """Digest of unit, drop-in and configuration."""
 

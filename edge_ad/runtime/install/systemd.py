@@ -11,6 +11,7 @@ from edge_ad.files import write_atomic
 from edge_ad.runtime.install.commands import attempt, run, tail
 from edge_ad.runtime.install.layout import UNIT, Layout
 from edge_ad.runtime.install.progress import InstallError
+from edge_ad.runtime.install.text_file import text_of
 
 _SETTLED_S = 3.0
 """A service counts as well when it has been up for so long without being started anew."""
@@ -40,7 +41,7 @@ def is_enabled() -> bool:
 
 def texts(layout: Layout) -> dict[Path, str | None]:
     """The unit's files as they are; None for one that is not there."""
-    return {path: _text(path) for path in (layout.unit, layout.drop_in)}
+    return {path: text_of(path) for path in (layout.unit, layout.drop_in)}
 
 
 def write_texts(wanted: dict[Path, str | None]) -> None:
@@ -123,10 +124,3 @@ def _journal() -> str:
     code, output = attempt(["journalctl", "-u", UNIT, "-n", "6", "-o", "cat", "--no-pager"], time_limit_s=20)
     said = "" if code else tail(output)
     return f". Its journal: {said}" if said else ""
-
-
-def _text(path: Path) -> str | None:
-    try:
-        return path.read_text()
-    except FileNotFoundError:
-        return None
