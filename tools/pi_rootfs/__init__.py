@@ -17,7 +17,7 @@ from __future__ import annotations
 from pi_rootfs.booted import BootedMachine
 from pi_rootfs.build import ensure
 from pi_rootfs.errors import RootError
-from pi_rootfs.host import unavailable
+from pi_rootfs.host import missing_packages, unavailable
 from pi_rootfs.machine import Machine
 from pi_rootfs.recipes import ROOTS, Recipe
 from pi_rootfs.ssh import SshServer
@@ -30,5 +30,6 @@ __all__ = [
     "RootError",
     "SshServer",
     "ensure",
+    "missing_packages",
     "unavailable",
 ]

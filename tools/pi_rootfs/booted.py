@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from time import monotonic, sleep
 
 from pi_rootfs.errors import RootError
 from pi_rootfs.machine import Machine, furnish, started
-from pi_rootfs.ssh import SshServer, children, is_sshd
+from pi_rootfs.ssh import SshServer, inside
 
 _START_SECONDS = 120
 _MASKED = ("apt-daily.timer", "apt-daily-upgrade.timer")
 """Units that would do at a random time what no test asked for: they install updates."""
+_WITHOUT_CREDENTIALS = (
+    "systemd-sysusers.service",
+    "systemd-tmpfiles-setup.service",
+    "systemd-tmpfiles-setup-dev.service",
+    "systemd-tmpfiles-setup-dev-early.service",
+    "systemd-sysctl.service",
+    "systemd-udev-load-credentials.service",
+    "systemd-journald.service",
+)
+"""Units that take optional credentials from outside. There are none, and qemu 7.2 lacks the system calls."""
 
 
 class BootedMachine(Machine):
@@ -35,9 +45,7 @@ class BootedMachine(Machine):
         with started(name, scratch, size_mb=size_mb, boot=True) as (recipe, pid, launcher):
             machine = cls(recipe, scratch, pid)
             furnish(machine.path, recipe)
-            for unit in _MASKED:
-                (machine.path / "etc/systemd/system" / unit).unlink(missing_ok=True)
-                (machine.path / "etc/systemd/system" / unit).symlink_to("/dev/null")
+            _settle(machine.path / "etc/systemd/system")
             machine.server = BootedServer(machine, scratch / "ssh", key)
             machine.server.prepare()
             assert launcher.stdin is not None
@@ -71,10 +79,32 @@ class BootedServer(SshServer):
         self._machine.run(["systemctl", "start", "ssh"])
         self.wait_until_up()
 
+    def listener(self) -> list[int]:
+        """The main process of the service. Sessions that outlived a restart of it are children of systemd."""
+        show = ["systemctl", "show", "--property=MainPID", "--value", "ssh"]
+        number = self._machine.run(show).stdout.strip()
+        return [pid for pid in inside(self._machine.pid) if _number_inside(pid) == number]
+
     def stop(self) -> None:
         """Stop it; the connections there are live on (its unit has KillMode=process)."""
         self._machine.run(["systemctl", "stop", "ssh"])
 
-    def _listener(self) -> list[int]:
-        """Of the children of systemd the one that is sshd; sessions are children of that."""
-        return [pid for pid in children(self._machine.pid) if is_sshd(pid)]
+
+def _settle(units: Path) -> None:
+    """Have no units that do something unasked, and none that need what qemu cannot do."""
+    for name in _MASKED:
+        (units / name).unlink(missing_ok=True)
+        (units / name).symlink_to("/dev/null")
+    for name in _WITHOUT_CREDENTIALS:
+        folder = units / f"{name}.d"
+        folder.mkdir(exist_ok=True)
+        (folder / "pi-rootfs.conf").write_text("[Service]\nLoadCredential=\nImportCredential=\n")
+
+
+def _number_inside(pid: int) -> str:
+    """What a process is called in the innermost of its PID namespaces (proc(5), NSpid)."""
+    with suppress(OSError):
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+            if line.startswith("NSpid:"):
+                return line.split()[-1]
+    return ""

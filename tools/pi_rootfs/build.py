@@ -91,7 +91,8 @@ def _debootstrap(recipe: Recipe, root: Path, log: Path, progress: Progress) -> N
     ]
     if not binfmt.native(recipe.architecture):
         command = native.command(root, cache.tools(recipe), command)
-    # Mounts that debootstrap makes, and daemons that packages start, end with the namespaces; and those with us.
+    # Mounts that debootstrap makes, and daemons that packages start, end with the namespaces, and these with
+    # this process.
     apart = ["setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--pid", "--fork", "--kill-child", "--"]
     command = [*apart, *command]
     environment = {**os.environ, "LC_ALL": "C", "DEBIAN_FRONTEND": "noninteractive"}
@@ -117,11 +118,11 @@ def _debootstrap(recipe: Recipe, root: Path, log: Path, progress: Progress) -> N
             process.wait()
             raise
     if process.returncode != 0:
-        said = log.read_text(errors="replace").splitlines()[-8:]
+        said = log.read_text(errors="replace").splitlines()
         inner = root / "debootstrap/debootstrap.log"
         if inner.exists():
-            said += inner.read_text(errors="replace").splitlines()[-8:]
-        raise RootError(f"debootstrap for {recipe.name} failed ({log}):\n" + "\n".join(said))
+            said += [line for line in inner.read_text(errors="replace").splitlines() if " URL:" not in line]
+        raise RootError(f"debootstrap for {recipe.name} failed ({log}):\n" + "\n".join(said[-12:]))
 
 
 def _finish(recipe: Recipe, root: Path) -> None:

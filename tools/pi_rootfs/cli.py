@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
 import tempfile
@@ -62,8 +63,11 @@ def _list(_: argparse.Namespace) -> int:
 def _build(options: argparse.Namespace) -> int:
     names = list(ROOTS) if "all" in options.names else list(dict.fromkeys(options.names))
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        for path in pool.map(build.ensure, names):
-            print(path)
+        try:
+            for path in pool.map(build.ensure, names):
+                print(path, flush=True)
+        except KeyboardInterrupt:
+            os._exit(130)  # not to wait for the threads; the kernel ends what they have started
     return 0
 
 

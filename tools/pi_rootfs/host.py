@@ -40,6 +40,11 @@ def unavailable() -> str | None:
     missing = missing_packages()
     if missing:
         return f"programs are missing: apt-get install {' '.join(missing)}"
+    apart = subprocess.run(
+        ["unshare", "--mount", "--pid", "--fork", "true"], capture_output=True, check=False
+    )
+    if apart.returncode != 0:
+        return f"root may not make namespaces here, as in a container without rights: {apart.stderr.decode()}"
     return binfmt.unavailable()
 
 

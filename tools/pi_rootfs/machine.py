@@ -11,7 +11,7 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -32,17 +32,32 @@ class Process(subprocess.Popen):
     """A process inside a machine. Signals go to it and to what it started in its session."""
 
     def send_signal(self, sig: int) -> None:
-        """To the whole process group."""
+        """To all but nsenter, which waits for the program and ends as that does."""
         if self.poll() is None:
-            os.killpg(self.pid, sig)
+            others = [pid for pid in _group(self.pid) if pid != self.pid]
+            for pid in others or [self.pid]:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, sig)
 
     def terminate(self) -> None:
-        """SIGTERM to the whole process group."""
+        """SIGTERM, as `send_signal`."""
         self.send_signal(signal.SIGTERM)
 
     def kill(self) -> None:
         """SIGKILL to the whole process group."""
-        self.send_signal(signal.SIGKILL)
+        if self.poll() is None:
+            os.killpg(self.pid, signal.SIGKILL)
+
+
+def _group(leader: int) -> list[int]:
+    """Processes of a process group."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with suppress(ProcessLookupError):
+                if os.getpgid(int(entry.name)) == leader:
+                    found.append(int(entry.name))
+    return found
 
 
 class Machine:
@@ -107,22 +122,17 @@ class Machine:
             cwd: working folder inside.
             user: "root" or "pi".
         """
-        process = self.popen(
-            argv,
-            env=env,
-            cwd=cwd,
-            user=user,
-            stdin=subprocess.DEVNULL if input is None else subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        try:
-            stdout, stderr = process.communicate(input, timeout=timeout)
-        except BaseException:
-            process.kill()
-            process.wait()
-            raise
+        streams = {
+            "stdin": subprocess.DEVNULL if input is None else subprocess.PIPE,
+            "stdout": subprocess.PIPE,
+            "stderr": subprocess.PIPE,
+        }
+        with self.popen(argv, env=env, cwd=cwd, user=user, text=True, **streams) as process:
+            try:
+                stdout, stderr = process.communicate(input, timeout=timeout)
+            except BaseException:
+                process.kill()
+                raise
         if check and process.returncode != 0:
             command = shlex.join(map(str, argv))
             said = f"{stdout}{stderr}"
@@ -138,11 +148,10 @@ class Machine:
         user: str = "root",
         **options: Any,
     ) -> Process:
-        """Start a program inside; `options` are those of subprocess.Popen."""
-        options.setdefault("start_new_session", True)
-        return Process(
-            self.command(argv, cwd=cwd, user=user), env={**self.environment(user), **(env or {})}, **options
-        )
+        """Start a program inside, in a session of its own; `options` are those of subprocess.Popen."""
+        command = self.command(argv, cwd=cwd, user=user)
+        variables = {**self.environment(user), **(env or {})}
+        return Process(command, env=variables, start_new_session=True, **options)
 
     def command(self, argv: Sequence[object], *, cwd: str = "/", user: str = "root") -> list[str]:
         """What to execute on this side, with `environment(user)`, to run a program inside."""

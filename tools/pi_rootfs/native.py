@@ -1,10 +1,11 @@
 """Builds a root of another processor faster: small programs of this machine stand in for emulated ones.
 
 Most of an emulated build's time goes into starting sed, rm, tar and the like thousands of times, and into
-unpacking archives. What these do is the same on every processor. So, while a root is being built, a folder with
-this machine's own is put before the others on PATH, and the libraries they need are mounted where the root has
-nothing: Debian keeps those of each processor in a folder of its own (https://wiki.debian.org/Multiarch/Tuples).
-Whatever depends on the processor or on the release (dpkg itself, python, perl, ldconfig, uname) is the root's.
+unpacking archives. What these do is the same on every processor. So, while a root is being built, a folder
+with this machine's own comes before the others on PATH. The libraries they need are mounted where the
+root has nothing: Debian keeps those of each processor in a folder of its own
+(https://wiki.debian.org/Multiarch/Tuples). Whatever depends on the processor or on the release (dpkg itself,
+python, perl, ldconfig, uname) is the root's.
 """
 
 from __future__ import annotations
@@ -43,8 +44,8 @@ _MOUNTED = Path("/run/native")
 def command(root: Path, tools: Path, argv: list[str]) -> list[str]:
     """`argv`, a debootstrap of another processor's `root`, with this machine's programs in place.
 
-    Must be executed in a mount namespace of its own. `tools` is a folder to be made for the programs. Where this
-    machine is not laid out as expected, `argv` itself: the build only takes longer.
+    Must be executed in a mount namespace of its own. `tools` is a folder to be made for the programs. Where
+    this machine is not laid out as expected, `argv` itself: the build only takes longer.
     """
     libraries = _libraries()
     chroot = shutil.which("chroot")
@@ -100,7 +101,7 @@ def _in(root: Path, path: Path) -> Path:
 
 
 def _libraries() -> Path | None:
-    """This machine's folder of libraries, where it is laid out as Debian and Ubuntu are."""
+    """Folder of this machine's libraries, where it is laid out as Debian and Ubuntu are."""
     folder = Path("/usr/lib", _TUPLE)
     known = platform.machine() == "x86_64" and Path("/lib").is_symlink() and _LOADER.exists()
     return folder if known and folder.is_dir() else None

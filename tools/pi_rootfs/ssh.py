@@ -87,7 +87,7 @@ class SshServer:
     def stop(self) -> None:
         """Listen no more: new connections are refused, those there are live on."""
         if self._process is not None:
-            for pid in children(self._process.pid):  # nsenter's child; not the group, which holds sessions
+            for pid in self.listener():  # not the process group, to which sessions may belong
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGTERM)
             self._process.wait()
@@ -108,10 +108,14 @@ class SshServer:
         kind, key = (self._machine.path / "etc/ssh/pi_rootfs_host_key.pub").read_text().split()[:2]
         self.known_hosts_file.write_text(f"[{self.host}]:{self.port} {kind} {key}\n")
 
+    def listener(self) -> list[int]:
+        """The process of sshd that listens; none while it is stopped."""
+        return _children(self._process.pid) if self._process is not None else []  # nsenter's
+
     def sessions(self) -> list[int]:
-        """Processes of sshd that serve a connection."""
-        listener = children(self._process.pid) if self._process is not None else self._listener()
-        return [pid for pid in _inside(self._machine.pid) if is_sshd(pid) and pid not in listener]
+        """Processes of sshd that serve a connection, as this side numbers them."""
+        listener = self.listener()
+        return [pid for pid in inside(self._machine.pid) if is_sshd(pid) and pid not in listener]
 
     def kill_sessions(self) -> int:
         """Break every connection, by killing the processes that serve it; how many there were.
@@ -137,9 +141,6 @@ class SshServer:
             check=check,
             stdin=subprocess.DEVNULL,
         )
-
-    def _listener(self) -> list[int]:
-        return []
 
     def _install_host_key(self) -> None:
         new = self.folder / "host_key"
@@ -177,7 +178,7 @@ def _free_port() -> int:
         return probe.getsockname()[1]
 
 
-def children(pid: int) -> list[int]:
+def _children(pid: int) -> list[int]:
     """Processes that a process has started."""
     try:
         return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
@@ -185,7 +186,7 @@ def children(pid: int) -> list[int]:
         return []
 
 
-def _inside(first: int) -> list[int]:
+def inside(first: int) -> list[int]:
     """Every process of the PID namespace whose PID 1 is `first`."""
     namespace = os.readlink(f"/proc/{first}/ns/pid")
     found = []
