@@ -258,9 +258,11 @@ def test_after_an_interruption_it_goes_back_to_what_served_before(prepared, serv
     before = everything(server)
     order, _ = upgrade()
     cut = prepared.deploy(
-        *order, at="service", then=lambda: server.ssh(f"sudo kill -KILL {worker_pid(server)}")
+        *order, at="bundle", then=lambda: server.ssh(f"sudo kill -KILL {worker_pid(server)}", check=False)
     )
     assert cut.code == 1, cut.stderr
+    record = json.loads(server.ssh("sudo cat /opt/edge-ad/deploy/record.json").stdout)
+    assert record["before"] is not None  # a change is under way
     broken = ["--config", settings(tmp_path, "broken", BROKEN_SPOOL), "--healthy-within", 20]
     outcome = prepared.deploy(later()[0], *broken)
     assert outcome.code == 1, outcome.stderr
