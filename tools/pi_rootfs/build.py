@@ -48,12 +48,12 @@ def _sweep(recipe: Recipe) -> None:
 def _build(recipe: Recipe) -> None:
     partial, log = cache.partial(recipe), cache.log(recipe)
     partial.mkdir()
-    progress = Progress(recipe.name)
-    _quick_dpkg(partial)
-    _debootstrap(recipe, partial, log, progress)
-    progress.last_step()
-    native.tidy(partial, cache.tools(recipe))
-    _finish(recipe, partial)
+    with Progress(recipe.name) as progress:
+        _quick_dpkg(partial)
+        _debootstrap(recipe, partial, log, progress)
+        progress.last_step()
+        native.tidy(partial, cache.tools(recipe))
+        _finish(recipe, partial)
     partial.rename(cache.place(recipe))
     log.unlink(missing_ok=True)
     say(recipe.name, f"built in {progress.seconds:.0f} s: {cache.place(recipe)}")
@@ -96,8 +96,9 @@ def _debootstrap(recipe: Recipe, root: Path, log: Path, progress: Progress) -> N
     apart = ["setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--pid", "--fork", "--kill-child", "--"]
     command = [*apart, *command]
     environment = {**os.environ, "LC_ALL": "C", "DEBIAN_FRONTEND": "noninteractive"}
-    with log.open("w") as record:
-        process = subprocess.Popen(
+    with (
+        log.open("w") as record,
+        subprocess.Popen(
             command,
             env=environment,
             stdin=subprocess.DEVNULL,
@@ -106,16 +107,15 @@ def _debootstrap(recipe: Recipe, root: Path, log: Path, progress: Progress) -> N
             text=True,
             errors="replace",
             start_new_session=True,
-        )
+        ) as process,
+    ):
         assert process.stdout is not None
         try:
             for line in process.stdout:
                 record.write(line)
                 progress.line(line)
-            process.wait()
         except BaseException:
             os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
             raise
     if process.returncode != 0:
         said = log.read_text(errors="replace").splitlines()

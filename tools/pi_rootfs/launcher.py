@@ -23,6 +23,7 @@ import platform
 import signal
 import subprocess
 import sys
+import uuid
 from contextlib import suppress
 from pathlib import Path
 from time import sleep
@@ -61,12 +62,13 @@ def main(text: str) -> int:
     """Start the machine and watch over it."""
     spec = json.loads(text)
     try:
-        _call(_libc.unshare(_NEW_MOUNTS | _NEW_UTS | _NEW_IPC | _NEW_PIDS), "unshare")
+        _call(_libc.unshare(_NEW_MOUNTS | _NEW_UTS | _NEW_IPC), "unshare")
         _mount("none", "/", None, _REC | _PRIVATE)
         root = _disk(Path(spec["lower"]), Path(spec["disk"]), spec["size_mb"])
         cgroup = _cgroup(Path(spec["disk"]) / "cgroup") if spec["boot"] else None
         reader, writer = os.pipe()
         go_reader, go_writer = os.pipe()
+        _call(_libc.unshare(_NEW_PIDS), "unshare")  # of which the next child will be PID 1
         inside = os.fork()
         if inside == 0:
             os.close(reader)
@@ -160,8 +162,9 @@ def _inside(root: Path, spec: dict, cgroup: Path | None, writer: int, go: int) -
         hostname = spec["hostname"].encode()
         _call(_libc.sethostname(hostname, len(hostname)), "sethostname")
         _kernel_folders(root, cgroup is not None)
+        _show(root, "proc/sys/kernel/random/boot_id", f"{uuid.uuid4()}\n")  # the journal goes by it
         if spec["cpuinfo"] is not None:
-            _show_processor(root, spec["cpuinfo"])
+            _show(root, "proc/cpuinfo", spec["cpuinfo"])
         _pivot(root)
         for number in _DROPPED.values():
             _libc.prctl(_DROP_FROM_BOUNDING_SET, number, 0, 0, 0)
@@ -217,10 +220,12 @@ def _kernel_folders(root: Path, cgroup: bool) -> None:
         (root / "run" / name).chmod(mode)
 
 
-def _show_processor(root: Path, cpuinfo: str) -> None:
-    text = root / "run/pi-rootfs-cpuinfo"
-    text.write_text(cpuinfo)
-    _mount(text, root / "proc/cpuinfo", None, _BIND)
+def _show(root: Path, name: str, text: str) -> None:
+    """Another text in a file of the kernel's."""
+    source = root / "run/pi-rootfs-text"
+    source.write_text(text)
+    _mount(source, root / name, None, _BIND)
+    source.unlink()
 
 
 def _pivot(root: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from time import monotonic
 
 _STEPS = (
@@ -15,7 +16,7 @@ _STEPS = (
 )
 """How a step's first line begins, and what it does. A step begins only after the one before it."""
 _PER_PACKAGE = ("I: Retrieving ", "I: Extracting ", "I: Unpacking ", "I: Configuring ")
-_EVERY_SECONDS = 10.0
+_EVERY_SECONDS = 15.0
 
 
 def say(name: str, text: str) -> None:
@@ -24,13 +25,23 @@ def say(name: str, text: str) -> None:
 
 
 class Progress:
-    """Condenses what debootstrap says, several lines per package, to a line per step and ten seconds."""
+    """Condenses what debootstrap says, several lines per package, to a line per step and now and then one."""
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._started = self._said = monotonic()
+        self._started = monotonic()
         self._step = -1
         self._packages = 0
+        self._ended = threading.Event()
+        self._clock = threading.Thread(target=self._remind, daemon=True)
+
+    def __enter__(self) -> Progress:
+        self._clock.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._clock.join()
 
     @property
     def seconds(self) -> float:
@@ -42,8 +53,6 @@ class Progress:
         if text.startswith(_STEPS[self._step + 1][0]) and self._step + 2 < len(_STEPS):
             self._begin(self._step + 1)
         self._packages += text.startswith(_PER_PACKAGE)
-        if monotonic() - self._said > _EVERY_SECONDS:
-            self._tell(f", {self._packages} done")
 
     def last_step(self) -> None:
         """Debootstrap has ended."""
@@ -53,7 +62,11 @@ class Progress:
         self._step, self._packages = step, 0
         self._tell("")
 
+    def _remind(self) -> None:
+        """Debootstrap is silent for a minute here and there."""
+        while not self._ended.wait(_EVERY_SECONDS):
+            self._tell(f", {self._packages} done" if self._packages else "")
+
     def _tell(self, more: str) -> None:
-        self._said = monotonic()
         what = _STEPS[max(self._step, 0)][1]
         say(self._name, f"step {self._step + 1} of {len(_STEPS)}, {what}{more} ({self.seconds:.0f} s)")
