@@ -47,6 +47,7 @@ _LONGEST_MESSAGE = 20_000
 _HOST_PACKAGES = (
     "ai_edge_litert",
     "flatbuffers",
+    "matplotlib",
     "packaging",
     "pebble",
     "requests",

@@ -10,6 +10,7 @@ import click
 from edge_ad.cli.options import PATH, build_settings, data_options, jobs_option, settings_options
 
 if TYPE_CHECKING:
+    from edge_ad.toolchain.report.summary import Summary
     from edge_ad.toolchain.settings import BuildSettings
     from edge_ad.toolchain.workspace import BuildPlan, Workspace
 
@@ -45,7 +46,7 @@ def plan_build(
     return plan
 
 
-def report_build(workspace: Workspace, plan: BuildPlan, as_json: bool) -> None:
+def report_build(workspace: Workspace, plan: BuildPlan, as_json: bool) -> Summary:
     """Write `summary.json` and print the comparison."""
     from edge_ad.bundle.codec import encode
     from edge_ad.toolchain.report.summary import summarize
@@ -58,6 +59,7 @@ def report_build(workspace: Workspace, plan: BuildPlan, as_json: bool) -> None:
         click.echo(json.dumps(encode(summary), indent=1))
     else:
         click.echo(comparison_table(summary), nl=False)
+    return summary
 
 
 def explain_models(path: Path, as_json: bool) -> None:
@@ -215,8 +217,30 @@ def pack(folder: Path, variants: str | None, allow_unchecked: bool) -> None:
 
 @click.command()
 @click.argument("folder", type=PATH)
+@click.option("-o", "--output", type=PATH, help="Write a page there that a browser opens: report.html.")
+@click.option("--figures", type=PATH, help="Folder for its charts as PNG and SVG.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
-def report(folder: Path, as_json: bool) -> None:
-    """Print the comparison of the models and variants in FOLDER and write summary.json."""
+def report(folder: Path, output: Path | None, figures: Path | None, as_json: bool) -> None:
+    """Print the comparison of the models and variants in FOLDER and write summary.json.
+
+    With -o, everything about the build goes into one page with charts, which needs no network. Where the
+    assets would make it too large, each has a page of its own in a folder beside it.
+    """
+    from edge_ad.toolchain.report.output import check_output
+
+    if output is not None:
+        check_output(output)
     workspace, plan = _open(folder)
-    report_build(workspace, plan, as_json)
+    summary = report_build(workspace, plan, as_json)
+    if output is not None:
+        from edge_ad.toolchain.report.build_page import write_report
+
+        written = write_report(workspace, plan, summary, output)
+        n = len(written.asset_pages)
+        more = f", {n} asset pages in {written.asset_pages[0].parent}" if n else ""
+        click.echo(f"{output}: {output.stat().st_size / 1e6:.1f} MB{more}", err=True)
+    if figures is not None:
+        from edge_ad.toolchain.report.figures import draw_build
+
+        n = draw_build(workspace, plan, figures)
+        click.echo(f"{n} pictures in {figures}", err=True)

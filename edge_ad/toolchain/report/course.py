@@ -1,0 +1,122 @@
+"""A stream over time: scores, contributions, alarms and what is known of each row."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_ad.toolchain.episodes import episodes
+from edge_ad.toolchain.report.chart import Chart, Limit, Series, Span, SpanKind, styles
+from edge_ad.toolchain.report.thinning import joined, shown_rows
+
+_STEEP = 5.0
+"""From this multiple of the UCL on a linear axis hides what happens near it."""
+_FIRST_SHOWN = 4
+"""Channels that a chart shows until it is told otherwise."""
+
+
+@dataclass(frozen=True)
+class Course:
+    """What happened, row by row. Scores and contributions are multiples of the UCL."""
+
+    name: str
+    """Of the asset."""
+    channels: Sequence[str]
+    times: NDArray[np.float64]
+    """`(n,)` seconds since the epoch, rising."""
+    ratios: dict[str, NDArray[np.float64]]
+    """Form -> `(n,)` scores over its UCL, NaN where there is none; the form that decides comes first."""
+    contributions: NDArray[np.floating]
+    """`(n, n_channels)` of the first form."""
+    alarms: NDArray[np.bool_]
+    unknown: NDArray[np.bool_]
+    labels: NDArray[np.bool_] | None
+    train_rows: int
+    """The first rows, which the models were trained on; 0 where that was another recording."""
+    period_s: float
+    """A row stands for so long."""
+
+
+def timeline(course: Course) -> Chart:
+    """Scores of every form over time, with the limit, the labels and the alarms of the first."""
+    deciding = next(iter(course.ratios))
+    scores = course.ratios[deciding]
+    rows = shown_rows(scores)
+    series = tuple(
+        Series(name, ratios[rows], *style, shown=name == deciding)
+        for (name, ratios), style in zip(course.ratios.items(), styles(len(course.ratios)), strict=True)
+    )
+    highest = float(np.nanmax(scores, initial=0))
+    found = [_count(len(episodes(course.alarms)), "alarm episode")]
+    if course.labels is not None:
+        found.append(_count(len(episodes(course.labels)), "labelled anomaly"))
+    return Chart(
+        name=f"{course.name}-timeline",
+        title="Score over time",
+        text=f"Score of {course.name} by {deciding} over {len(course.times)} rows, as a multiple of its UCL. "
+        f"It rises to {highest:.3g} times the UCL. {' and '.join(found)}, listed below.",
+        x_label="time (UTC)",
+        y_label="score / UCL",
+        x=course.times[rows],
+        series=series,
+        levels=(Limit(1.0, "UCL"),),
+        spans=tuple(_spans(course)),
+        x_scale="time",
+        y_scale="log" if highest > _STEEP else "linear",
+        group=course.name,
+    )
+
+
+def contributions(course: Course) -> Chart:
+    """Each channel's part of the score over time; the largest parts are shown at first."""
+    deciding = next(iter(course.ratios))
+    rows = shown_rows(course.ratios[deciding])
+    parts = course.contributions[rows].astype(np.float64)
+    sums = np.nan_to_num(course.contributions[course.train_rows :]).sum(axis=0, dtype=np.float64)
+    first = set(np.argsort(-sums, kind="stable")[:_FIRST_SHOWN].tolist())
+    looks = styles(len(course.channels), dashed=False)
+    series = tuple(
+        Series(name, parts[:, i], *style, shown=i in first)
+        for i, (name, style) in enumerate(zip(course.channels, looks, strict=True))
+    )
+    share = sums.max() / sums.sum() if sums.sum() else 0.0
+    after = "After the training rows" if course.train_rows else "Over all rows"
+    return Chart(
+        name=f"{course.name}-contributions",
+        title="Contribution of each channel",
+        text=f"Each channel's part of the score of {course.name} by {deciding}, over the UCL; the parts of a "
+        f"moment add up to its score. {after} {course.channels[int(sums.argmax())]} contributes most, "
+        f"{share:.0%} of all.",
+        x_label="time (UTC)",
+        y_label="contribution / UCL",
+        x=course.times[rows],
+        series=series,
+        spans=tuple(_spans(course)),
+        x_scale="time",
+        group=course.name,
+    )
+
+
+def _spans(course: Course) -> Iterator[Span]:
+    times = course.times
+    if course.train_rows:
+        yield Span(float(times[0]), float(times[course.train_rows - 1]), "training")
+
+    def runs(flags: NDArray[np.bool_], kind: SpanKind) -> Iterator[Span]:
+        found = [(float(times[a]), float(times[b - 1]) + course.period_s) for a, b in episodes(flags)]
+        for start, end in joined(found):
+            yield Span(start, end, kind)
+
+    if course.labels is not None:
+        yield from runs(course.labels, "labelled")
+    yield from runs(course.alarms, "alarm")
+    yield from runs(course.unknown, "unknown")
+
+
+def _count(n: int, one: str) -> str:
+    if n == 1:
+        return f"1 {one}"
+    return f"{n} {one.removesuffix('y')}ies" if one.endswith("y") else f"{n} {one}s"

@@ -1,0 +1,153 @@
+"""What a report shows of one asset, gathered from the records of a build."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_ad.bundle.manifest import Precision
+from edge_ad.runtime.window_model import WindowModel
+from edge_ad.toolchain.datasets.recording import Recording
+from edge_ad.toolchain.preparation import Prepared, prepare
+from edge_ad.toolchain.records import ConversionRecord, EvaluationRecord, Records, TrainingRecord
+from edge_ad.toolchain.report.baselines import AssetBaselines, asset_baselines
+from edge_ad.toolchain.report.detection import Detection, detection
+from edge_ad.toolchain.workspace import AssetSource, BuildPlan, Workspace, load_arrays, variant_name
+
+_ORDER = [f"{model}-{form}" for model in ("tiny", "full") for form in ("int8", "float32", "int8-full")]
+
+
+@dataclass(frozen=True)
+class VariantFacts:
+    """What one converted form made of the recording, row by row; a window belongs to its last row."""
+
+    name: str
+    model: str
+    precision: Precision
+    evaluation: EvaluationRecord
+    conversion: ConversionRecord
+    scores: NDArray[np.float64]
+    """`(n_rows,)`; NaN where a stream has no whole window."""
+    alarms: NDArray[np.bool_]
+    """`(n_rows,)` by the streaming rule; none in the train span, which is not judged."""
+    unknown: NDArray[np.bool_]
+    """`(n_rows,)`"""
+
+    @property
+    def ucl(self) -> float:
+        """The limit of this form's scores."""
+        return self.evaluation.limit.ucl
+
+
+@dataclass(frozen=True)
+class AssetFacts:
+    """An asset with everything that was recorded, trained and judged."""
+
+    name: str
+    recording: Recording
+    variants: tuple[VariantFacts, ...]
+    trainings: dict[str, TrainingRecord]
+    """By model."""
+    contributions: NDArray[np.float32]
+    """`(n_rows, n_channels)` of the default form's scores; NaN where there is none."""
+    baselines: AssetBaselines | None
+    detections: dict[str, Detection]
+    """By variant, under the streaming rule; empty without labels."""
+    period_s: float
+    """A row stands for so long."""
+    default: VariantFacts
+    """The form that a device runs unless told otherwise."""
+
+    @property
+    def channels(self) -> list[str]:
+        """Names, in order."""
+        return [channel.name for channel in self.recording.channels]
+
+
+def default_variant(plan: BuildPlan) -> str:
+    """Name of the form that a device runs unless told otherwise: the smallest there is."""
+    models, precisions = plan.settings.models, plan.settings.precisions
+    names = plan.settings.variants or [f"{model}-{form}" for model in models for form in precisions]
+    return next(name for name in _ORDER if name in names)
+
+
+def asset_facts(workspace: Workspace, plan: BuildPlan, asset: AssetSource) -> AssetFacts:
+    """Gather an asset's.
+
+    Raises ConfigurationError where a step has yet to run, DataError, InterpreterError.
+    """
+    records = Records(workspace, plan)
+    prepared = prepare(workspace.recording(plan, asset), plan)
+    recording = prepared.recording
+    variants = tuple(
+        _variant(workspace, records, prepared, asset, model, precision)
+        for model in plan.settings.models
+        for precision in plan.settings.precisions
+    )
+    detections = {}
+    if recording.labels is not None:
+        test = slice(recording.train_rows, None)
+        detections = {
+            variant.name: detection(
+                recording.times[test],
+                recording.labels[test],
+                variant.alarms[test],
+                plan.format.sample_period_s,
+            )
+            for variant in variants
+        }
+    chosen = default_variant(plan)
+    default = next(variant for variant in variants if variant.name == chosen)
+    return AssetFacts(
+        name=asset.name,
+        recording=recording,
+        variants=variants,
+        trainings={model: records.training(asset, model) for model in plan.settings.models},
+        contributions=_contributions(workspace, prepared, asset, default),
+        baselines=asset_baselines(prepared, plan),
+        detections=detections,
+        period_s=plan.format.sample_period_s,
+        default=default,
+    )
+
+
+def _variant(
+    workspace: Workspace,
+    records: Records,
+    prepared: Prepared,
+    asset: AssetSource,
+    model: str,
+    precision: Precision,
+) -> VariantFacts:
+    name = variant_name(model, precision)
+    evaluation = records.evaluation(asset, model, precision)
+    arrays = load_arrays(workspace.asset_file(asset.name, f"{name}.decisions.npz"))
+    n_rows, n_train = len(prepared.recording), prepared.recording.train_rows
+    scores = np.full(n_rows, np.nan)
+    scores[n_rows - len(prepared.whole) :] = np.where(prepared.whole, arrays["scores"], np.nan)
+    alarms, unknown = np.zeros(n_rows, bool), np.zeros(n_rows, bool)
+    alarms[n_train:], unknown[n_train:] = arrays["streaming"], arrays["unknown"]
+    conversion = records.conversion(asset, model, precision)
+    return VariantFacts(name, model, precision, evaluation, conversion, scores, alarms, unknown)
+
+
+def _contributions(
+    workspace: Workspace, prepared: Prepared, asset: AssetSource, variant: VariantFacts
+) -> NDArray[np.float32]:
+    """Shares of the recorded scores, from the shipped model, run again.
+
+    Shares, since they are the same for every kind of score.
+    """
+    content = workspace.asset_file(asset.name, f"{variant.name}.tflite").read_bytes()
+    model = WindowModel(content, prepared.scaler, "sum", stateful=variant.conversion.stateful)
+    whole = np.flatnonzero(prepared.whole)
+    found = np.full((len(prepared.recording), model.n_channels), np.nan, np.float32)
+    ours = np.empty((len(whole), model.n_channels), np.float32)
+    windows = np.ascontiguousarray(prepared.windows[whole])[:, np.newaxis]
+    sums = np.array(model.score_each(windows, ours))
+    rows = whole + prepared.windows.shape[1] - 1
+    with np.errstate(divide="ignore", invalid="ignore"):
+        found[rows] = np.where(sums[:, None] > 0, ours / sums[:, None] * variant.scores[rows, None], 0)
+    return found
