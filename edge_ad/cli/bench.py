@@ -1,4 +1,4 @@
-"""`edge-ad bench`: how fast a bundle runs on this machine; `edge-ad bench compare`: two such results."""
+"""`edge-ad bench`: how fast a bundle runs on this machine; `compare`: two results; `report`: a page."""
 
 from __future__ import annotations
 
@@ -181,6 +181,31 @@ def compare(a: Path, b: Path, across_machines: bool, untrusted: bool, stages: bo
         _echo(comparison_report(comparison))
 
 
+@click.command()
+@click.argument("file", type=PATH)
+@click.option("-o", "--output", type=PATH, help="Page to write.  [default: FILE with .html at its end]")
+@click.option("--figures", type=PATH, help="Folder for its charts as PNG and SVG.")
+def report(file: Path, output: Path | None, figures: Path | None) -> None:
+    """Make a page with charts of FILE, which edge-ad bench wrote: latency, stages, deadline, trust.
+
+    It is one file and needs no network.
+    """
+    from edge_ad.files import write_atomic
+    from edge_ad.runtime.benchmark.file import read_benchmark
+    from edge_ad.toolchain.report.bench_page import bench_charts, bench_page
+    from edge_ad.toolchain.report.output import check_output
+
+    path = output or file.with_suffix(".html")
+    check_output(path, file)
+    benchmark = read_benchmark(file)
+    write_atomic(path, bench_page(benchmark))
+    click.echo(path)
+    if figures is not None:
+        from edge_ad.toolchain.report.figures import draw
+
+        click.echo(f"{draw(bench_charts(benchmark), figures)} pictures in {figures}", err=True)
+
+
 def _profile(machine: MachineFacts) -> DeviceProfile | None:
     """The device profile that fits this machine; None where none does."""
     from edge_ad.errors import ConfigurationError
@@ -244,4 +269,6 @@ def _echo(text: str) -> None:
     click.echo("\n".join(map(printable, text.split("\n"))))
 
 
-bench = DefaultCommandGroup("bench", default=measure, commands={"compare": compare}, help=measure.help)
+bench = DefaultCommandGroup(
+    "bench", default=measure, commands={"compare": compare, "report": report}, help=measure.help
+)

@@ -26,6 +26,7 @@ _COMMANDS = {
     "report": "steps:report",
     "data": "data:data",
     "run": "run:run",
+    "replay": "replay:replay",
     "agent": "agent:agent",
     "bench": "bench:bench",
     "inspect": "inspect:inspect",

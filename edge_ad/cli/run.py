@@ -120,7 +120,7 @@ def run(
         tell = EpisodeLines(episodes, say).write if episodes else None
         service = stack.enter_context(Service.start(bundle, store, say, trial))
         manifest = service.bundle.manifest
-        _check_variant(manifest, variant)
+        check_variant(manifest, variant)
         layout = stream_layout(manifest.input, separator, time_column)
         if (notice := engine_notice()) is not None:
             say(notice)
@@ -142,7 +142,7 @@ def run(
     if summary == "json":
         click.echo(json.dumps(encode(result)), err=True)
     elif summary == "text":
-        click.echo(_text(result), err=True)
+        click.echo(summary_text(result), err=True)
     if result.interrupted:
         sys.exit(130)
     if result.samples < manifest.window_length and not result.terminated:
@@ -152,7 +152,8 @@ def run(
         )
 
 
-def _check_variant(manifest: Manifest, variant: str | None) -> None:
+def check_variant(manifest: Manifest, variant: str | None) -> None:
+    """Raises ConfigurationError for a variant that the bundle does not have."""
     from edge_ad.errors import BundleError, ConfigurationError
 
     try:
@@ -247,7 +248,8 @@ def _open(input_: str, stack: ExitStack) -> tuple[Iterable[str], str]:
         raise DataError(f"cannot read {input_}: {error.strerror}") from error
 
 
-def _text(result: RunSummary) -> str:
+def summary_text(result: RunSummary) -> str:
+    """A run in a few lines, for people."""
     # Processor time is counted in ticks: of a short run it says nothing.
     share = f", {result.cpu_share:.0%} of a processor" if result.elapsed_s >= 1 else ""
     kinds = result.health.since_start.reasons.items()

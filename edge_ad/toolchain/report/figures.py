@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import warnings
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -56,14 +57,18 @@ def draw_build(workspace: Workspace, plan: BuildPlan, folder: Path) -> int:
 
     Raises OutputError, and what gathering the facts raises.
     """
-    make_folder(folder)
     overview, n = Overview(default_variant(plan)), 0
     for asset in plan.assets:
         facts = asset_facts(workspace, plan, asset)
         overview.add(facts)
-        for chart in asset_charts(facts):
-            n += save(chart, folder)
-    return n + sum(save(chart, folder) for chart in overview.charts())
+        n += draw(asset_charts(facts), folder)
+    return n + draw(overview.charts(), folder)
+
+
+def draw(charts: Iterable[Chart], folder: Path) -> int:
+    """Write charts into a folder, as PNG and SVG; returns how many files. Raises OutputError."""
+    make_folder(folder)
+    return sum(save(chart, folder) for chart in charts)
 
 
 def save(chart: Chart, folder: Path) -> int:

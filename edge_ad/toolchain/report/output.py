@@ -8,8 +8,13 @@ from pathlib import Path
 from edge_ad.errors import OutputError
 
 
-def check_output(path: Path) -> None:
-    """Raises OutputError, before any work is done, for a page that could not be written."""
+def check_output(path: Path, *inputs: Path) -> None:
+    """Raises OutputError, before any work is done, for a page that could not be written.
+
+    Neither may it be written over one of the inputs.
+    """
+    if any(path.resolve() == given.resolve() for given in inputs):
+        raise OutputError(f"cannot write {path}: it would be written over, and is what is read")
     if not path.name or path.is_dir():
         raise OutputError(
             f"cannot write {path}: it is a folder; give the name of a file, such as report.html"

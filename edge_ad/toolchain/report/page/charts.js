@@ -35,8 +35,17 @@
     return `${day} ${pad(d.getUTCHours())}:${pad(d.getUTCMinutes())}:${pad(d.getUTCSeconds())}`;
   }
 
-  // 1, 2 and 5 of every power of ten: enough for the labels of a logarithmic axis.
-  const isRound = (v) => [1, 2, 5].includes(Number((v / 10 ** Math.floor(Math.log10(v) + 1e-9)).toFixed(6)));
+  // Labels of a logarithmic axis: 1, 2 and 5 of every power of ten, or where these are too many, fewer.
+  function roundNumbers(low, high, most) {
+    const [first, last] = [Math.floor(Math.log10(low)), Math.ceil(Math.log10(high))];
+    const powers = Array.from({length: last - first + 1}, (_, i) => first + i);
+    const candidates = [
+      ...[[1, 1.5, 2, 3, 4, 5, 6, 7, 8, 9], [1, 2, 5], [1]].map((digits) => powers.flatMap((p) => digits.map((d) => d * 10 ** p))),
+      powers.filter((p) => p % 2 === 0).map((p) => 10 ** p),
+    ].map((values) => values.map((v) => Number(v.toPrecision(3))).filter((v) => v >= low && v <= high));
+    return candidates.find((values) => values.length <= most) ?? candidates.at(-1);
+  }
+
   const roundDown = (v) => [5, 2, 1].map((digit) => digit * 10 ** Math.floor(Math.log10(v))).find((round) => round <= v * 1.000001) ?? v;
 
   // Labels of a time axis: hours and minutes, and below the first of a day its date.
@@ -84,7 +93,7 @@
         grid: {stroke: () => colour("--grid"), width: 1}, ticks: {stroke: () => colour("--line"), width: 1, size: 5}, ...more,
       });
       const numbers = {values: (u, splits) => splits.map((v) => v === null ? "" : text(v))};
-      const ofLog = {filter: (u, splits) => splits.map((v) => isRound(v) ? v : null), values: (u, splits) => splits.map((v) => v === null ? "" : text(v))};
+      const ofLog = (pixels) => ({...numbers, splits: (u, axis, low, high) => roundNumbers(low, high, pixels)});
       return {
         width, height: narrow ? 240 : HEIGHT,
         legend: {show: false},
@@ -99,9 +108,9 @@
         },
         axes: [
           axis(data.xLabel, {
-            linear: {...numbers, size: 34}, log: {...ofLog, size: 34}, time: {values: clock, size: 48, space: 70},
+            linear: {...numbers, size: 34}, log: {...ofLog(width / 48), size: 34}, time: {values: clock, size: 48, space: 70},
           }[data.xScale]),
-          axis(data.yLabel, {...(this.yScale === "log" ? ofLog : numbers), size: narrow ? 46 : 54}),
+          axis(data.yLabel, {...(this.yScale === "log" ? ofLog(8) : numbers), size: narrow ? 46 : 54}),
         ],
         series: [{}, ...data.series.map((series, i) => this.seriesOptions(series, i))],
         hooks: {
