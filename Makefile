@@ -8,11 +8,12 @@ BENCH_SAMPLES ?= 1000000
 SOAK_SAMPLES ?= 10000000
 FUZZ_SECONDS ?= 600
 
-.PHONY: help setup demo test test-pi bench bench-convert bench-agent drills soak fuzz lint lock clean
+.PHONY: help setup demo pictures test test-pi bench bench-convert bench-agent drills soak fuzz lint lock clean
 
 help:
 	@echo 'make setup    environment of this folder in $(VENV) (TensorFlow: about 2 GB, a minute or two)'
 	@echo 'make demo     the main job on the simulated pump: train, convert, gate, pack, run, report'
+	@echo 'make pictures the pictures of the report in docs/, by a real browser (chromium, chromium-driver)'
 	@echo 'make test     lint, types, tests'
 	@echo 'make test-pi  the device tests in environments that hold only what a device installs'
 	@echo 'make bench    latency and memory of the demo bundle on this machine, as JSON (minutes)'
@@ -37,6 +38,10 @@ $(READY): pyproject.toml requirements/host.txt
 
 demo: setup
 	$(BIN)/python tools/demo.py $(DEMO)
+
+pictures: setup
+	$(BIN)/edge-ad build --preset pump -o $(DEMO) > /dev/null
+	$(BIN)/python tools/make_pictures.py $(DEMO) docs
 
 test: setup lint
 	$(BIN)/python -m pytest

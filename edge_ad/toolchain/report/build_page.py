@@ -72,7 +72,7 @@ def write_report(workspace: Workspace, plan: BuildPlan, summary: Summary, path: 
         links = {name: quote(f"{folder.name}/{name}.html") for name in names}
     gate = workspace.load(workspace.root / "gate.json", GateRecord)
     only = len(names) == 1 and not apart
-    parts = [_overview(plan, summary, overview, gate, {} if only else links)]
+    parts = []
     for name, body in bodies.items():
         if only:
             parts.append(element("div", element("h1", name), body))
@@ -81,8 +81,20 @@ def write_report(workspace: Workspace, plan: BuildPlan, summary: Summary, path: 
             parts.append(
                 element("article", back, element("h1", name), body, class_="asset", id=f"asset-{name}")
             )
-    write_atomic(path, page(_title(plan), *parts))
+    write_atomic(path, index_page(plan, summary, overview, gate, {} if only else links, *parts))
     return Written(path, tuple(folder / f"{name}.html" for name in names) if apart else ())
+
+
+def index_page(
+    plan: BuildPlan,
+    summary: Summary,
+    overview: Overview,
+    gate: GateRecord | None,
+    links: dict[str, str],
+    *parts: str,
+) -> bytes:
+    """The page of the whole build; `links` lead to its assets, `parts` stand below."""
+    return page(_title(plan), _overview(plan, summary, overview, gate, links), *parts)
 
 
 def _write_asset_pages(folder: Path, index: Path, bodies: dict[str, Html]) -> None:

@@ -10,10 +10,12 @@ from numpy.typing import NDArray
 
 from edge_ad.toolchain.episodes import episodes
 from edge_ad.toolchain.report.chart import Chart, Limit, Series, Span, SpanKind, styles
-from edge_ad.toolchain.report.thinning import joined, shown_rows
+from edge_ad.toolchain.report.thinning import MOST_ROWS, joined, shown_rows
 
 _STEEP = 5.0
 """From this multiple of the UCL on a linear axis hides what happens near it."""
+_MOST_VALUES = 200_000
+"""In a chart: with very many channels fewer rows are drawn, so that a page stays small."""
 _FIRST_SHOWN = 4
 """Channels that a chart shows until it is told otherwise."""
 
@@ -44,7 +46,7 @@ def timeline(course: Course) -> Chart:
     """Scores of every form over time, with the limit, the labels and the alarms of the first."""
     deciding = next(iter(course.ratios))
     scores = course.ratios[deciding]
-    rows = shown_rows(scores)
+    rows = _shown(course, scores)
     series = tuple(
         Series(name, ratios[rows], *style, shown=name == deciding)
         for (name, ratios), style in zip(course.ratios.items(), styles(len(course.ratios)), strict=True)
@@ -73,7 +75,7 @@ def timeline(course: Course) -> Chart:
 def contributions(course: Course) -> Chart:
     """Each channel's part of the score over time; the largest parts are shown at first."""
     deciding = next(iter(course.ratios))
-    rows = shown_rows(course.ratios[deciding])
+    rows = _shown(course, course.ratios[deciding])
     parts = course.contributions[rows].astype(np.float64)
     sums = np.nan_to_num(course.contributions[course.train_rows :]).sum(axis=0, dtype=np.float64)
     first = set(np.argsort(-sums, kind="stable")[:_FIRST_SHOWN].tolist())
@@ -98,6 +100,11 @@ def contributions(course: Course) -> Chart:
         x_scale="time",
         group=course.name,
     )
+
+
+def _shown(course: Course, scores: NDArray[np.float64]) -> NDArray[np.int64]:
+    most = _MOST_VALUES // max(len(course.channels), len(course.ratios))
+    return shown_rows(scores, max(100, min(MOST_ROWS, most)))
 
 
 def _spans(course: Course) -> Iterator[Span]:

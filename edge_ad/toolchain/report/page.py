@@ -41,7 +41,9 @@ def page(title: str, *parts: str, note: str = "") -> bytes:
         ),
     )
     no_script = element(
-        "noscript", element("p", "The charts need JavaScript; the tables do not.", class_="warn")
+        "noscript",
+        element("p", "The charts need JavaScript; the tables do not.", class_="warn"),
+        element("style", Html(".assets tbody tr { display: table-row !important; }")),
     )
     body = together([element("main", no_script, *parts), footer, element("script", Html(script))])
     document = Html(

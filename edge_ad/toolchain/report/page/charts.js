@@ -3,6 +3,7 @@
 (() => {
   const DASHES = [[], [7, 3], [2, 2], [9, 3, 2, 3]];
   const BANDS = {training: "training", labelled: "labelled as anomalous", alarm: "alarm", unknown: "unknown"};
+  const FIRST_ROWS = 100;  // as in the style
   const HEIGHT = 260, PRINT_WIDTH = 660;
   const SVG = "http://www.w3.org/2000/svg";
   const root = document.documentElement;
@@ -93,7 +94,7 @@
         grid: {stroke: () => colour("--grid"), width: 1}, ticks: {stroke: () => colour("--line"), width: 1, size: 5}, ...more,
       });
       const numbers = {values: (u, splits) => splits.map((v) => v === null ? "" : text(v))};
-      const ofLog = (pixels) => ({...numbers, splits: (u, axis, low, high) => roundNumbers(low, high, pixels)});
+      const ofLog = (pixels) => ({...numbers, filter: (u, splits) => splits, splits: (u, axis, low, high) => roundNumbers(low, high, pixels)});
       return {
         width, height: narrow ? 240 : HEIGHT,
         legend: {show: false},
@@ -397,11 +398,22 @@
         body.append(...sorted.map(([, row]) => row));
       });
     });
+    let isWhole = rows.length <= FIRST_ROWS;
+    if (!isWhole) {
+      const button = make("button", {id: "whole", type: "button", textContent: `Show all ${rows.length}`});
+      button.addEventListener("click", () => {
+        isWhole = true;
+        table.classList.add("whole");
+        button.remove();
+      });
+      table.closest(".scroll").after(button);
+    }
     if (rows.length > 12) {
       const field = make("input", {id: "filter", type: "search", placeholder: "find an asset"});
       field.setAttribute("aria-label", "Find an asset");
       field.addEventListener("input", () => {
         const wanted = field.value.trim().toLowerCase();
+        table.classList.toggle("whole", wanted !== "" || isWhole);
         for (const row of rows) row.hidden = !row.cells[0].textContent.toLowerCase().includes(wanted);
       });
       table.closest(".scroll").before(field);
