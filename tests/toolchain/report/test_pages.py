@@ -270,6 +270,17 @@ def test_paper_is_light_and_has_the_charts(report):
         assert complaints(browser) == []
 
 
+def test_paper_has_no_buttons_to_zoom_with(browser, report):
+    visit(browser, report, "#asset-north")
+    scroll_through(browser)
+    browser.devtools("Emulation.setEmulatedMedia", media="print")
+    try:
+        assert not any(each(browser, ".zoom button, .data, .back", "e.getClientRects().length"))
+        assert all(each(browser, "#asset-north canvas", "e.getClientRects().length"))
+    finally:
+        browser.devtools("Emulation.setEmulatedMedia", media="")
+
+
 def test_names_that_would_do_harm_are_text(browser, nasty_build, tmp_path):
     page = tmp_path / "r.html"
     assert edge_ad("report", nasty_build, "-o", page).returncode == 0

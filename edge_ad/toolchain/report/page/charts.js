@@ -41,7 +41,7 @@
     const [first, last] = [Math.floor(Math.log10(low)), Math.ceil(Math.log10(high))];
     const powers = Array.from({length: last - first + 1}, (_, i) => first + i);
     const candidates = [
-      ...[[1, 1.5, 2, 3, 4, 5, 6, 7, 8, 9], [1, 2, 5], [1]].map((digits) => powers.flatMap((p) => digits.map((d) => d * 10 ** p))),
+      ...[[1, 1.5, 2, 3, 4, 5, 7], [1, 2, 5], [1]].map((digits) => powers.flatMap((p) => digits.map((d) => d * 10 ** p))),
       powers.filter((p) => p % 2 === 0).map((p) => 10 ** p),
     ].map((values) => values.map((v) => Number(v.toPrecision(3))).filter((v) => v >= low && v <= high));
     return candidates.find((values) => values.length <= most) ?? candidates.at(-1);
