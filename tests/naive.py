@@ -75,3 +75,18 @@ def autoencoder(architecture, weights, windows_):
     for layer in layers[len(architecture.encoder) :]:
         sequence = lstm(sequence, *layer)
     return np.stack([state @ arrays[-2] + arrays[-1] for state in sequence], axis=1)
+
+
+def percentile(values, percent):
+    """By sorting, and on a straight line between neighbours."""
+    ordered = sorted(values)
+    place = (len(ordered) - 1) * percent / 100
+    below = math.floor(place)
+    above = min(below + 1, len(ordered) - 1)
+    return ordered[below] + (place - below) * (ordered[above] - ordered[below])
+
+
+def cluster_bootstrap(series, percent):
+    """A percentile of every way to draw as many processes again, with replacement, each way once."""
+    draws = itertools.product(range(len(series)), repeat=len(series))
+    return [percentile([value for i in draw for value in series[i]], percent) for draw in draws]

@@ -89,7 +89,7 @@ def _costs(benchmark: BenchmarkFile, measured: list[Result]) -> str:
     if len(rows) == 1:
         return ""
     sources = {
-        f"energy: {result.energy.source}: {result.energy.scope}" for result in measured if result.energy
+        f"energy by {result.energy.source}: {result.energy.scope}" for result in measured if result.energy
     }
     return "\n".join([align(rows, len(_KEY)), *sorted(sources)])
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from edge_ad.runtime.benchmark.assemble import Terms
 
 _KERAS_WARMUP = 3
+_WINDOWS = 10_000
 
 
 class _Counts(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.4 on only
@@ -50,9 +51,7 @@ class _Counts(click.ParamType):  # type: ignore[type-arg]  # generic from click 
 @click.option(
     "--windows",
     type=click.IntRange(1, 10_000_000),
-    default=10_000,
-    show_default=True,
-    help="Counted windows, all processes together.",
+    help="Counted windows, all processes together.  [default: 10000, of instructions 1024]",
 )
 @click.option(
     "--warmup",
@@ -86,6 +85,22 @@ class _Counts(click.ParamType):  # type: ignore[type-arg]  # generic from click 
     "--keras/--no-keras", default=None, help="Time Keras predict too.  [default: where TensorFlow is]"
 )
 @click.option("--keras-windows", type=click.IntRange(1), default=50, show_default=True)
+@click.option(
+    "--instructions",
+    is_flag=True,
+    help="Count instructions per window instead: with perf where the processor counts, else with valgrind.",
+)
+@click.option(
+    "--rootfs",
+    type=PATH,
+    help="With --instructions: a board's root file system, whose Python is counted by qemu-user.",
+)
+@click.option(
+    "--rootfs-python",
+    default="/opt/edge-ad/bin/python",
+    show_default=True,
+    help="The Python in it that edge_ad is installed for.",
+)
 @click.option("--stages", is_flag=True, help="Print every stage between sample and decision.")
 @click.option("-o", "--output", type=PATH, help="Write raw values and machine facts there as JSON.")
 @click.option("--json", "as_json", is_flag=True, help="Print that JSON instead of the tables.")
@@ -98,13 +113,16 @@ def measure(
     variants: tuple[str, ...],
     engines: tuple[str, ...],
     threads: tuple[int, ...] | None,
-    windows: int,
+    windows: int | None,
     warmup: int,
     processes: int,
     time_limit_s: float,
     period_s: float | None,
     keras: bool | None,
     keras_windows: int,
+    instructions: bool,
+    rootfs: Path | None,
+    rootfs_python: str,
     stages: bool,
     output: Path | None,
     as_json: bool,
@@ -118,34 +136,45 @@ def measure(
     fresh processes: each stage from sample to decision, the bare interpreter, cold start, memory, processor
     time, and energy where there is a sensor. Governor, clocks, temperature, supply and load are looked at
     before, between and after.
+
+    Durations in an emulator say nothing of a board, and are not printed; --instructions counts what can be
+    compared all the same.
     """
     from edge_ad.bench.results import Settings
+    from edge_ad.errors import ConfigurationError
     from edge_ad.runtime.benchmark.assemble import Observation
     from edge_ad.runtime.benchmark.plan import configurations, wanted_engines, wanted_variants
     from edge_ad.runtime.benchmark.session import Session, require_one
     from edge_ad.runtime.store.open import find_bundle
 
+    if rootfs is not None and not instructions:
+        raise ConfigurationError("--rootfs goes with --instructions: durations in an emulator say nothing")
     _require_folder(output)
-    if on is not None:
-        from edge_ad.cli.bench_on import measure_on
-
-        _show(measure_on(click.get_current_context()), output, as_json=as_json, stages=stages)
-        return
     manifest = find_bundle(bundle, store).bundle.manifest
+    names = wanted_variants(manifest, variants)
     observation = Observation()
     profile = _profile(observation.before)
-    plan = configurations(
-        wanted_engines(engines),
-        wanted_variants(manifest, variants),
-        threads or ((profile.runtime.threads,) if profile else (1,)),
-    )
-    settings = Settings(windows, processes, warmup, time_limit_s)
-    session = Session(bundle, None if store is None else str(store), settings, say=_progress)
-    results = session.measure(plan)
-    results += _keras(manifest, keras, keras_windows)
+    folder = None if store is None else str(store.absolute())
+    if instructions:
+        from edge_ad.runtime.benchmark.instructions.counting import count_instructions, find_counter
+
+        counter = find_counter(observation.before, rootfs, rootfs_python)
+        counts, failures = count_instructions(
+            counter, bundle, folder, names, engines, windows=windows, say=_progress
+        )
+        results: list[Result] = []
+        settings = Settings(counts[0].many_windows - counts[0].few_windows, 2 * len(counts[0].few), 0, 0.0)
+    else:
+        settings = Settings(windows or _WINDOWS, processes, warmup, time_limit_s)
+        session = Session(bundle, folder, settings, say=_progress)
+        default_threads = (profile.runtime.threads,) if profile else (1,)
+        results = session.measure(configurations(wanted_engines(engines), names, threads or default_threads))
+        results += _keras(manifest, keras, keras_windows)
+        counts, failures = [], session.failures
     terms = _terms(manifest, profile, period_s, settings)
-    _show(observation.benchmark(manifest, terms, results), output, as_json=as_json, stages=stages)
-    require_one(results, session.failures, engines)
+    benchmark = observation.benchmark(manifest, terms, results, counts)
+    _show(benchmark, output, as_json=as_json, stages=stages)
+    require_one(results, counts, failures, engines)
 
 
 @click.command()

@@ -104,15 +104,19 @@ def deploy(
     password = sudo_password(ask=ask_sudo_password)
     with Connection(to) as connection:
         reached = Board(connection, sudo_password=password, as_user=as_user)
+        if not as_user:
+            reached.require_root()
         prepared = deployment.prepare(reached, bundle, wishes)
         if not as_json:
             click.echo(_board_text(prepared), err=True)
         if dry_run:
             _print_plan(deployment.plan(reached, prepared), as_json=as_json)
+            if not as_json:
+                click.echo(f"to send: {prepared.upload_bytes / 1e6:.1f} MB; nothing was changed", err=True)
             return
         deployment.apply(reached, prepared, progress(as_json=as_json))
     if not as_json:
-        click.echo(_done_text(prepared, board))
+        click.echo(_done_text(prepared, board, to.as_typed()))
 
 
 @click.command()
@@ -141,6 +145,8 @@ def undeploy(
     password = sudo_password(ask=ask_sudo_password)
     with Connection(to) as connection:
         reached = Board(connection, sudo_password=password, as_user=as_user)
+        if not as_user:
+            reached.require_root()
         deployment.remove(reached, progress(as_json=as_json), purge=purge)
     if not as_json:
         click.echo(f"edge_ad is removed from {board}")
@@ -166,6 +172,8 @@ def progress(*, as_json: bool) -> Callable[[Event], None]:
             click.echo(f"{event.step}: done{f', {text}' if text else ''} ({seconds:.1f} s)", err=True)
         elif event.state == "kept":
             click.echo(f"{event.step}: as it should be", err=True)
+        elif event.state == "failed" and not text.startswith("could not be taken back"):
+            click.echo(f"{event.step}: FAILED", err=True)  # why is what the command ends with
         else:
             click.echo(f"{event.step or 'board'}: {event.state} {text}", err=True)
 
@@ -195,7 +203,7 @@ def _board_text(prepared: Prepared) -> str:
     )
 
 
-def _done_text(prepared: Prepared, board: str) -> str:
+def _done_text(prepared: Prepared, board: str, typed: str) -> str:
     from edge_ad.text import printable
 
     facts, order = prepared.facts, prepared.order
@@ -205,8 +213,19 @@ def _done_text(prepared: Prepared, board: str) -> str:
         f"{asset}: build {order.bundle.build_number} ({order.bundle.bundle_id[:12]}) is active on {board}"
     ]
     if order.service is not None and facts.has_systemd:
-        lines.append(f"log: ssh {board} journalctl -fu edge-ad-agent; settings: /etc/edge-ad/agent.toml")
+        lines.append(
+            f"where its samples come from is in /etc/edge-ad/agent.toml there{_samples_text(prepared)}"
+        )
+        lines.append(f"log: ssh {typed} journalctl -fu edge-ad-agent")
     else:
         program = f"{facts.prefix}/bin/edge-ad"
         lines.append(f"no service was started; to run it: {program} run @{asset} - --store {facts.store}")
     return "\n".join(lines)
+
+
+def _samples_text(prepared: Prepared) -> str:
+    """The file that a configuration of ours names; whoever deploys may not know of it yet."""
+    service = prepared.order.service
+    if service is None or service.replace_config or prepared.facts.has_config:
+        return ""
+    return f" (a file that samples are appended to: {prepared.samples})"

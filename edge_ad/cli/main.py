@@ -110,6 +110,8 @@ def _on_sigterm(signum: int, frame: FrameType | None) -> NoReturn:
 def main() -> NoReturn:
     """Run the command line and exit with the code the outcome stands for (see `edge_ad.errors`)."""
     signal.signal(signal.SIGTERM, _on_sigterm)
+    if signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:  # not under nohup
+        signal.signal(signal.SIGHUP, _on_sigterm)
     _require_streams()
     try:
         code = cli.main(prog_name="edge-ad", standalone_mode=False)

@@ -118,7 +118,7 @@ def test_first_and_again(board, server, toy_bundle_path, toy_csv):
     pid = main_pid(server)
     again = board.deploy(toy_bundle_path)
     assert again.code == 0, again.stderr
-    assert set(again.steps("done")) == {"upload", "uploads", "clean"}
+    assert set(again.steps("done")) == {"upload", "clean"}
     assert main_pid(server) == pid
 
 
@@ -250,7 +250,7 @@ def test_wherever_it_is_interrupted_the_same_again_converges(prepared, server, u
         assert active_build(server) == number
         assert is_active(server), step
     third = prepared.deploy(*order)
-    assert set(third.steps("done")) == {"upload", "uploads", "clean"}, third.events
+    assert set(third.steps("done")) == {"upload", "clean"}, third.events
 
 
 def test_after_an_interruption_it_goes_back_to_what_served_before(prepared, server, upgrade, later, tmp_path):

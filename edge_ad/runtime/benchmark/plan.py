@@ -26,16 +26,19 @@ class Configuration:
         return f"{self.variant} on {self.engine}{threads}"
 
 
-def wanted_engines(engines: Sequence[str]) -> list[str]:
-    """The engines asked for; all that are installed where none was. Raises ConfigurationError."""
-    available = available_engines()
+def wanted_engines(engines: Sequence[str], available: Sequence[str] | None = None) -> list[str]:
+    """The engines asked for; all that are available where none was. Raises ConfigurationError.
+
+    None: those of this Python.
+    """
+    available = available_engines() if available is None else available
     for name in engines:
         if name not in available:
             raise ConfigurationError(
                 f"the engine {name!r} is not installed here; there are: {', '.join(available)}. "
                 "More come with: pip install 'edge-ad[device]'"
             )
-    return list(dict.fromkeys(engines)) or available
+    return list(dict.fromkeys(engines)) or list(available)
 
 
 def wanted_variants(manifest: Manifest, variants: Sequence[str]) -> list[str]:

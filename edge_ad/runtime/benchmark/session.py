@@ -11,7 +11,7 @@ from time import monotonic, sleep
 from edge_ad.bench.energy import Sensor, find_sensor
 from edge_ad.bench.host import Host
 from edge_ad.bench.machine_state import machine_state
-from edge_ad.bench.results import Energy, ProcessRun, Result, Settings
+from edge_ad.bench.results import Energy, InstructionCount, ProcessRun, Result, Settings
 from edge_ad.errors import EdgeAdError, MissingDependencyError
 from edge_ad.runtime.benchmark.plan import Configuration
 from edge_ad.runtime.benchmark.request import Request
@@ -105,13 +105,18 @@ class Session:
         )
 
 
-def require_one(results: Sequence[Result], failures: Sequence[EdgeAdError], engines: Sequence[str]) -> None:
+def require_one(
+    results: Sequence[Result],
+    counts: Sequence[InstructionCount],
+    failures: Sequence[EdgeAdError],
+    engines: Sequence[str],
+) -> None:
     """Raise the first failure that matters, if there is one.
 
     An engine that was not asked for by name (`engines`) and does not work here is none, as long as another
     does.
     """
-    measured = any(result.runs for result in results)
+    measured = any(result.runs for result in results) or any(count.few for count in counts)
     for failure in failures:
         if not (isinstance(failure, MissingDependencyError) and measured and not engines):
             raise failure

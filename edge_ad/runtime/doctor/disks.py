@@ -61,7 +61,7 @@ def disks(machine: Machine, folders: dict[str, Path]) -> Iterator[Finding]:
 
 def nearest(folder: Path) -> Path:
     """The folder, or the first above it that is there."""
-    return next((path for path in (folder, *folder.parents) if path.is_dir()), Path("/"))
+    return next((path for path in (folder, *folder.parents) if os.path.isdir(path)), Path("/"))
 
 
 def space_of(folder: Path) -> Space | None:

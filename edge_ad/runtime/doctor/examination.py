@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import pwd
 import shlex
+import shutil
+import sys
 import traceback
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edge_ad.runtime.doctor.agent_files import AgentFiles
@@ -62,7 +65,8 @@ def examine(machine: Machine, subject: Subject) -> Iterator[Finding]:
     probe = Probe(machine, subject.store)
     try:
         for name, check in checks(machine, subject, probe):
-            yield from _whatever_happens(name, check)
+            for finding in _whatever_happens(name, check):
+                yield replace(finding, fix=tuple(_as_typed_here(line, subject.store) for line in finding.fix))
     finally:
         probe.close()
 
@@ -117,3 +121,25 @@ def _whatever_happens(name: str, check: Callable[[], Iterator[Finding]]) -> Iter
             f"{where.name})",
             "edge-ad doctor --json  # please report it with this",
         )
+
+
+def _as_typed_here(line: str, store: Path) -> str:
+    """A command of ours as it works on this machine: by its path where it is on nobody's PATH, as on a board
+    that was deployed to; and under the account that the store belongs to.
+    """
+    program = Path(sys.argv[0])
+    if program.name != "edge-ad" or not program.is_absolute() or shutil.which("edge-ad"):
+        return line
+    if line.startswith("edge-ad ") and "# on the workstation" not in line:
+        owner = _other_owner(store)
+        as_owner = f"sudo -u {owner} " if owner and "--store" in line else ""
+        return f"{as_owner}{program}{line.removeprefix('edge-ad')}"
+    return line.replace("sudo edge-ad ", f"sudo {program} ")
+
+
+def _other_owner(store: Path) -> str | None:
+    try:
+        uid = store.stat().st_uid
+        return None if uid == os.geteuid() else pwd.getpwuid(uid).pw_name
+    except (OSError, KeyError):
+        return None

@@ -30,7 +30,7 @@ def stores(machine: Machine, facts: ProbeFacts, store: Path) -> Iterator[Finding
         yield fail(
             "store",
             f"it cannot be read by {machine.account.name}: {facts.store.problem}",
-            f'sudo "$(command -v edge-ad)" doctor{option}  # or as the account of the service',
+            f"sudo edge-ad doctor{option}  # or as the account of the service",
         )
         return
     if facts.store is not None and not facts.store.n_assets:
@@ -44,6 +44,8 @@ def stores(machine: Machine, facts: ProbeFacts, store: Path) -> Iterator[Finding
 
 
 def _keys(keys: KeysFact, option: str) -> Finding:
+    if "Permission denied" in keys.problem:
+        return skip("keys", keys.problem, f"sudo edge-ad doctor{option}")
     if keys.problem:
         return fail("keys", keys.problem, f"edge-ad keys trust FILE.pub{option}")
     if not keys.trusted and keys.required:

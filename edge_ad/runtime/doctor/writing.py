@@ -25,8 +25,10 @@ _PREFIX = ".edge-ad-doctor-"
 def writing(machine: Machine, folders: dict[str, Path]) -> Iterator[Finding]:
     """Write, sync and remove a small file in each folder, by what it is for: `store`, `spool`."""
     for purpose, folder in folders.items():
-        if folder.is_dir():
+        if os.path.isdir(folder):
             yield judge_write(machine, purpose, folder, write_time_s(folder))
+        elif not os.access(nearest(folder), os.X_OK):
+            yield skip("write", f"{machine.account.name} may not look into {nearest(folder)}")
         elif os.access(nearest(folder), os.W_OK):
             yield skip("write", f"the {purpose} folder {folder} is not there yet, and can be made")
         else:

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge_ad.errors import EdgeAdError
-from edge_ad.files import write_atomic
 from edge_ad.runtime.install import environment, host, systemd
 from edge_ad.runtime.install.commands import tail
 from edge_ad.runtime.install.installation import Installation
@@ -22,9 +21,7 @@ from edge_ad.runtime.install.order import BundleOrder, Order, ServiceOrder
 from edge_ad.runtime.install.progress import Event, InstallError, Say, TakenBackError
 from edge_ad.runtime.install.record import Before, Record, read_record, write_record
 from edge_ad.runtime.install.taking_back import take_back
-from edge_ad.runtime.install.text_file import text_of
-
-_WORLD_READABLE = 0o644
+from edge_ad.runtime.install.text_file import put_text, text_of
 
 
 @dataclass(frozen=True)
@@ -48,16 +45,14 @@ class Deployment:
         self._order, self._layout, self._uploads, self._say = order, layout, uploads, say
         self._runtime = order.runtime
         self._installation = Installation(layout, order.runtime.release)
-        self._asset = order.bundle.asset if order.bundle else ""
         self._record_file = layout.work / "record.json"
-        self._has_touched_service = False
 
     def steps(self) -> Iterator[Step]:
         """All of them, in order."""
         runtime, layout = self._runtime, self._layout
         complete = layout.is_complete(runtime.release)
         origin = "from the index" if runtime.from_index else "without network"
-        yield Step("uploads", "check what was uploaded", lambda: False, self._check_uploads)
+        yield Step("uploads", "check what was uploaded", lambda: not self._needed(), self._check_uploads)
         yield Step(
             "room", f"see that {self._order.needs_bytes / 1e6:.0f} MB are free", lambda: complete, self._room
         )
@@ -113,6 +108,7 @@ class Deployment:
 
     def run(self) -> None:
         """Take all steps. Raises EdgeAdError; what was in service then is in service again."""
+        environment.check_link(self._layout)
         record = read_record(self._record_file)
         for step in self.steps():
             try:
@@ -121,7 +117,7 @@ class Deployment:
                     continue
                 self._say(Event(step.name, "begin", step.text))
                 if step.changes and record.before is None:
-                    record = Record(record.in_service, self._installation.before(self._asset))
+                    record = Record(record.in_service, self._installation.before())
                     write_record(self._record_file, record)
                 said = step.do()
             except Exception as error:
@@ -129,9 +125,10 @@ class Deployment:
                 self._say(Event(step.name, "failed", str(problem)))
                 if record.before is None:
                     raise problem from error
-                within_s = self._within_s() if self._has_touched_service else None
-                take_back(self._installation, record.before, self._say, restart_within_s=within_s)
-                raise _taken_back(problem, record.before) from error
+                touched = read_record(self._record_file).is_service_touched
+                within_s = self._within_s() if touched else None
+                is_back = take_back(self._installation, record.before, self._say, restart_within_s=within_s)
+                raise _taken_back(problem, record.before, is_back=is_back) from error
             self._say(Event(step.name, "done", said))
             if step.name == "service" or (step.name == "switch" and not self._has_service()):
                 record = self._present()
@@ -142,12 +139,11 @@ class Deployment:
     # --- steps that change nothing that runs ---------------------------------------------------------
 
     def _check_uploads(self) -> str:
-        needed = self._order.files(with_environment=not self._layout.is_complete(self._runtime.release))
+        needed = self._needed()
         for name in needed:
             path, digest = self._uploads / name, self._order.digests.get(name)
             if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != digest:
                 raise InstallError(f"{name} did not arrive whole: deploy again")
-        environment.check_link(self._layout)
         return f"{len(needed)} files"
 
     def _room(self) -> str:
@@ -156,7 +152,8 @@ class Deployment:
 
     def _packages(self) -> str:
         missing = host.missing_packages(self._runtime.system_packages)
-        host.install_packages(missing, self._uploads)
+        files = [self._uploads / name for name in self._order.digests if name.endswith(".deb")]
+        host.install_packages(missing, files)
         return ", ".join(missing)
 
     def _prepare(self) -> str:
@@ -176,6 +173,7 @@ class Deployment:
         others = [name for name in former if name not in keep]
         removed = environment.remove_old(layout, keep | set(others[-1:]))
         uploaded = [self._uploads / name for name in self._order.digests]
+        uploaded += self._uploads.glob("order-*.json")
         for path in (*(layout.work / "incoming").glob("*"), *uploaded):
             path.unlink(missing_ok=True)
         return f"{len(removed)} releases removed" if removed else ""
@@ -199,7 +197,9 @@ class Deployment:
     def _bundle(self, bundle: BundleOrder) -> str:
         file = self._readable(bundle.file)
         allow = ["--allow-downgrade"] if bundle.allow_downgrade else []
-        return tail(self._installation.edge_ad("store", "install", file, *allow))
+        self._installation.edge_ad("store", "install", file, "--no-activate", *allow)
+        # By name: one that was given up here before is tried again, since somebody asks for it.
+        return tail(self._installation.edge_ad("store", "activate", bundle.asset, bundle.bundle_id))
 
     def _service_steps(self, service: ServiceOrder) -> Iterator[Step]:
         layout = self._layout
@@ -247,12 +247,11 @@ class Deployment:
         candidate = config.with_name(f"{config.name}.new")
         config.parent.mkdir(parents=True, exist_ok=True)
         try:
-            write_atomic(candidate, text.encode())
-            candidate.chmod(_WORLD_READABLE)
+            put_text(candidate, text, like=config if config.exists() else None)
             self._installation.edge_ad("agent", "--check", candidate)
             if (present := text_of(config)) is not None:
-                write_atomic(config.with_name(f"{config.name}.before"), present.encode())
-            write_atomic(config.resolve(), text.encode())  # it may be a link
+                put_text(config.with_name(f"{config.name}.before"), present, like=config)
+            put_text(config, text)
         finally:
             candidate.unlink(missing_ok=True)
         return str(config)
@@ -262,13 +261,14 @@ class Deployment:
         return self._runtime.release
 
     def _serves(self) -> bool:
-        return systemd.is_active() and read_record(self._record_file) == self._present()
+        return systemd.is_up() and read_record(self._record_file) == self._present()
 
     def _serve(self) -> str:
-        last, wanted = read_record(self._record_file).in_service, self._installation.in_service()
-        self._has_touched_service = True
+        record, wanted = read_record(self._record_file), self._installation.in_service()
+        last = record.in_service
+        write_record(self._record_file, Record(last, record.before, is_service_touched=True))
         same = last is not None and (last.release, last.settings) == (wanted.release, wanted.settings)
-        if same and systemd.is_active():
+        if same and systemd.is_up():
             systemd.reload()  # a bundle takes over without a sample lost
         else:
             systemd.restart()
@@ -277,6 +277,13 @@ class Deployment:
     def _complaint(self) -> str:
         bundle = self._order.bundle
         return "" if bundle is None else self._installation.complaint(bundle.asset, bundle.bundle_id)
+
+    def _needed(self) -> tuple[str, ...]:
+        bundle = self._order.bundle
+        return self._order.files(
+            with_environment=not self._layout.is_complete(self._runtime.release),
+            with_bundle=bundle is not None and self._installation.active(bundle.asset) != bundle.bundle_id,
+        )
 
     # --- looking -------------------------------------------------------------------------------------
 
@@ -307,8 +314,11 @@ def _write_unit(texts: dict[Path, str | None]) -> str:
     return ""
 
 
-def _taken_back(problem: EdgeAdError, before: Before) -> EdgeAdError:
+def _taken_back(problem: EdgeAdError, before: Before, *, is_back: bool) -> EdgeAdError:
     state = "what ran before runs on" if before.was_active else "the board is as it was before"
-    error = TakenBackError(f"{problem}. It was taken back: {state}")
+    ending = f"It was taken back: {state}"
+    if not is_back:
+        ending = "NOT ALL OF IT COULD BE TAKEN BACK (see above): mend that, then deploy again"
+    error = TakenBackError(f"{problem}. {ending}")
     error.exit_code = problem.exit_code
     return error

@@ -40,6 +40,7 @@ def make_environment(layout: Layout, order: RuntimeOrder, uploads: Path) -> None
         shutil.rmtree(folder)
     try:
         _fill(folder, order, uploads)
+        os.sync()  # pip does not: after a power cut there might be names without content
         write_atomic(folder / ".complete", b"")
         sync_folder(layout.releases)
     except (InstallError, OutputError, OSError):

@@ -38,12 +38,12 @@ def missing_packages(names: tuple[str, ...]) -> list[str]:
     return missing
 
 
-def install_packages(names: list[str], uploads: Path) -> None:
-    """Install Debian packages: those that were uploaded from there, without network. Raises InstallError."""
+def install_packages(names: list[str], uploaded: list[Path]) -> None:
+    """Install Debian packages: from the files that were uploaded, without network. Raises InstallError."""
     if os.geteuid() != 0:
         raise InstallError(f"this needs root on the board: sudo apt-get install -y {' '.join(names)}")
     quiet = {"DEBIAN_FRONTEND": "noninteractive"}
-    files = [file for file in sorted(uploads.glob("*.deb")) if missing_packages((_name(file),))]
+    files = [file for file in uploaded if missing_packages((_name(file),))]
     if files:
         run(["dpkg", "-i", *files], "the packages of the wheelhouse cannot be installed", environment=quiet)
         names = missing_packages(tuple(names))

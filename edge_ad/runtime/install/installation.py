@@ -22,10 +22,13 @@ class Installation:
         self.layout = layout
         self._program = layout.release(release) / "bin" / "edge-ad"
 
+    def active_bundles(self) -> dict[str, str]:
+        """Active bundle by asset."""
+        return {a: f.active for a, f in active_bundles(self.layout.store).items() if f.active is not None}
+
     def active(self, asset: str) -> str | None:
         """Id of the bundle that the store has active for an asset."""
-        fact = active_bundles(self.layout.store).get(asset)
-        return fact.active if fact else None
+        return self.active_bundles().get(asset)
 
     def complaint(self, asset: str, bundle_id: str) -> str:
         """Why that bundle is no longer active; empty where it is."""
@@ -41,16 +44,14 @@ class Installation:
         digest = hashlib.sha256()
         for path in (layout.unit, layout.drop_in, layout.config):
             digest.update(f"{path}\0{text_of(path)}\0".encode())
-        bundles = {asset: fact.active or "" for asset, fact in active_bundles(layout.store).items()}
-        return InService(layout.release_in_service() or "", bundles, digest.hexdigest())
+        return InService(layout.release_in_service() or "", self.active_bundles(), digest.hexdigest())
 
-    def before(self, asset: str) -> Before:
-        """All that a change of an asset may have to go back to."""
+    def before(self) -> Before:
+        """All that a change may have to go back to."""
         layout = self.layout
         return Before(
             layout.release_in_service(),
-            asset,
-            self.active(asset),
+            self.active_bundles(),
             {str(path): text_of(path) for path in (layout.unit, layout.drop_in, layout.config)},
             systemd.is_active(),
             systemd.is_enabled(),

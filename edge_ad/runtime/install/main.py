@@ -20,7 +20,7 @@ from edge_ad.runtime.install.worker import abandon_output, carry_out
 
 
 def main() -> NoReturn:
-    """`facts`, `plan UPLOADS`, `apply UPLOADS` or `remove [--purge]`; answers are lines of JSON."""
+    """`facts`, `plan ORDER`, `apply ORDER` or `remove [--purge]`; answers are lines of JSON."""
     os.umask(0o022)  # the service's account must be able to read what root installs
     try:
         code = _command(sys.argv[1:])
@@ -39,17 +39,17 @@ def _command(words: list[str]) -> int:
         case ["facts"]:
             print(json.dumps(encode(collect(layout))), flush=True)
             return 0
-        case ["plan", uploads]:
-            deployment = Deployment(read_order(Path(uploads)), layout, Path(uploads), lambda event: None)
+        case ["plan", path]:
+            deployment = Deployment(read_order(Path(path)), layout, Path(path).parent, lambda event: None)
             for step in deployment.steps():
                 event = Event(step.name, "kept" if step.is_done() else "begin", step.text)
                 print(to_line(event), flush=True)
             return 0
-        case ["apply", uploads]:
-            order = read_order(Path(uploads))
+        case ["apply", path]:
+            order = read_order(Path(path))
             return carry_out(
                 layout.work,
-                lambda say: Deployment(order, layout, Path(uploads), say).run(),
+                lambda say: Deployment(order, layout, Path(path).parent, say).run(),
                 sys.stdout,
             )
         case ["remove", *options]:
@@ -58,10 +58,10 @@ def _command(words: list[str]) -> int:
     raise InstallError(f"unknown command: {' '.join(words)}")
 
 
-def read_order(uploads: Path) -> Order:
-    """The order among uploaded files. Raises InstallError."""
+def read_order(path: Path) -> Order:
+    """The order; what it names lies beside it. Raises InstallError."""
     try:
-        order = decode(Order, json.loads((uploads / "order.json").read_bytes()))
+        order = decode(Order, json.loads(path.read_bytes()))
     except (OSError, ValueError) as error:
         raise InstallError(f"the order did not arrive: {error}") from error
     if order.schema != SCHEMA:

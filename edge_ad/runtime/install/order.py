@@ -78,10 +78,11 @@ class Order:
     digests: dict[str, str]
     """SHA-256 of every file by name. Those of an environment that is there already are not uploaded."""
 
-    def files(self, *, with_environment: bool) -> tuple[str, ...]:
-        """Uploaded files that are needed, where the environment is yet to be made and where it is there."""
+    def files(self, *, with_environment: bool, with_bundle: bool) -> tuple[str, ...]:
+        """Uploaded files that are needed, for an environment and for a bundle that are not there yet."""
         runtime, bundle = self.runtime, self.bundle
         return (
             *((runtime.wheel, runtime.pip, *runtime.packages) if with_environment else ()),
-            *((bundle.file, *bundle.trusted_keys) if bundle is not None else ()),
+            *((bundle.file,) if bundle is not None and with_bundle else ()),
+            *(bundle.trusted_keys if bundle is not None else ()),
         )

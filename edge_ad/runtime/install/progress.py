@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from edge_ad.errors import EdgeAdError
 
@@ -44,6 +44,7 @@ def from_line(line: str) -> Event | None:
     """Of JSON; None for a line that is none, such as what a login shell prints."""
     try:
         fields: Any = json.loads(line)
-        return Event(str(fields["step"]), fields["state"], str(fields["text"]), int(fields["exit_code"]))
-    except (ValueError, TypeError, KeyError):
+        event = Event(str(fields["step"]), fields["state"], str(fields["text"]), int(fields["exit_code"]))
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
         return None
+    return event if event.state in get_args(State) and 0 <= event.exit_code <= 255 else None

@@ -26,9 +26,8 @@ class Before:
     """What a change goes back to if it does not work."""
 
     release: str | None
-    asset: str
-    bundle_id: str | None
-    """That was active for the asset."""
+    bundles: dict[str, str]
+    """Active bundle by asset."""
     files: dict[str, str | None]
     """Unit, drop-in and configuration by path; None for one that was not there."""
     was_active: bool
@@ -42,6 +41,8 @@ class Record:
     in_service: InService | None = None
     before: Before | None = None
     """None where no change is under way. It outlives an interruption: the next run goes back to it, too."""
+    is_service_touched: bool = False
+    """Whether a change that is under way has come as far as the service."""
 
 
 def read_record(path: Path) -> Record:
@@ -55,4 +56,5 @@ def read_record(path: Path) -> Record:
 def write_record(path: Path, record: Record) -> None:
     """As a whole, and on disk when this returns. Raises OutputError."""
     make_durable_folder(path.parent)
+    path.touch(mode=0o600)  # settings are in it
     write_atomic(path, json.dumps(encode(record)).encode())

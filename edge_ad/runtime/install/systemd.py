@@ -34,6 +34,12 @@ def is_active() -> bool:
     return is_there() and show().get("ActiveState") in ("active", "reloading", "activating")
 
 
+def is_up() -> bool:
+    """Whether it runs, and is not about to be started anew."""
+    found = show() if is_there() else {}
+    return (found.get("ActiveState"), found.get("SubState")) == ("active", "running")
+
+
 def is_enabled() -> bool:
     """Whether it starts by itself."""
     return is_there() and show().get("UnitFileState", "").startswith("enabled")

@@ -6,22 +6,22 @@ import contextlib
 from pathlib import Path
 
 from edge_ad.errors import EdgeAdError, OutputError
-from edge_ad.files import write_atomic
 from edge_ad.runtime.install import environment, systemd
 from edge_ad.runtime.install.installation import Installation
 from edge_ad.runtime.install.progress import Event, Say
 from edge_ad.runtime.install.record import Before, Record, read_record, write_record
-from edge_ad.runtime.install.text_file import text_of
+from edge_ad.runtime.install.text_file import put_text, text_of
 
 
 def take_back(
     installation: Installation, before: Before, say: Say, *, restart_within_s: float | None
-) -> None:
-    """Make everything as it was; what fails on the way is told, and the rest is done all the same.
+) -> bool:
+    """Make everything as it was; whether it is. What fails is told, and the rest is done all the same.
 
     `restart_within_s`: how long the service may take to come up again; None where it was not touched.
     """
     work = _TakingBack(installation, before, restart_within_s)
+    failed = False
     for what, restore in (
         ("runtime", work.link),
         ("bundle", work.bundle),
@@ -31,10 +31,13 @@ def take_back(
         try:
             say(Event(what, "taken-back", restore()))
         except (EdgeAdError, OSError) as error:
+            failed = True
             say(Event(what, "failed", f"could not be taken back: {error}"))
-    record = installation.layout.work / "record.json"
-    with contextlib.suppress(OutputError):
-        write_record(record, Record(read_record(record).in_service))
+    if not failed:  # otherwise the next run tries again
+        record = installation.layout.work / "record.json"
+        with contextlib.suppress(OutputError, OSError):
+            write_record(record, Record(read_record(record).in_service))
+    return not failed
 
 
 class _TakingBack:
@@ -55,15 +58,18 @@ class _TakingBack:
         return before
 
     def bundle(self) -> str:
-        asset, wanted = self._before.asset, self._before.bundle_id
-        if self._installation.active(asset) == wanted:
-            return "as it was"
-        if wanted is None:
-            return f"{asset} had no bundle before; the new one stays in the store and is not run"
-        self._installation.edge_ad("store", "rollback", asset, "--reason", "deploy: not well in service")
-        if self._installation.active(asset) != wanted:
-            self._installation.edge_ad("store", "activate", asset, wanted)
-        return wanted[:12]
+        done = []
+        for asset, active in self._installation.active_bundles().items():
+            wanted = self._before.bundles.get(asset)
+            if wanted is None:
+                done.append(f"{asset} had none before; the new one stays in the store and is not run")
+            elif active != wanted:
+                reason = "deploy: not well in service, or with it something else was not"
+                self._installation.edge_ad("store", "rollback", asset, "--reason", reason)
+                if self._installation.active(asset) != wanted:
+                    self._installation.edge_ad("store", "activate", asset, wanted)
+                done.append(f"{asset}: {wanted[:12]}")
+        return ", ".join(done) or "as it was"
 
     def files(self) -> str:
         layout = self._layout
@@ -72,7 +78,7 @@ class _TakingBack:
         if config is None:
             layout.config.unlink(missing_ok=True)
         elif config != text_of(layout.config):
-            write_atomic(layout.config.resolve(), config.encode())
+            put_text(layout.config, config)
         if not self._before.was_enabled and systemd.is_enabled():
             systemd.enable(enabled=False)
         if systemd.texts(layout) != texts:

@@ -28,14 +28,26 @@ def carry_out(folder: Path, work: Callable[[Say], None], output: TextIO) -> int:
     """
     make_durable_folder(folder)
     log = folder / "log.ndjson"
-    lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    _wait_for(lock, output)
-    log.write_bytes(b"")
-    worker = os.fork()
-    if worker == 0:
-        _work(log, work)
-    os.close(lock)  # the worker holds it on
-    return _follow(log, worker, output)
+    lock = _locked(folder / "lock", output)
+    log.unlink(missing_ok=True)  # whoever still reads the former one has it open
+    with log.open("w+") as file:
+        worker = os.fork()
+        if worker == 0:
+            _work(log, work)
+        os.close(lock)  # the worker holds it on
+        return _follow(file, worker, output)
+
+
+def _locked(path: Path, output: TextIO) -> int:
+    while True:
+        lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        _wait_for(lock, output)
+        try:
+            if os.path.samestat(os.fstat(lock), os.stat(path)):
+                return lock
+        except FileNotFoundError:  # what was waited for has removed everything
+            make_durable_folder(path.parent)
+        os.close(lock)
 
 
 def _wait_for(lock: int, output: TextIO) -> None:
@@ -82,24 +94,23 @@ def _work(log: Path, work: Callable[[Say], None]) -> None:
         os._exit(code)
 
 
-def _follow(log: Path, worker: int, output: TextIO) -> int:
-    with log.open() as file:
-        rest, ended = "", False
-        while True:
-            chunk = file.read()
-            *lines, rest = (rest + chunk).split("\n")
-            for line in lines:
-                print(line, file=output, flush=True)
-                event = from_line(line)
-                if event is not None and event.state == "end":
-                    return event.exit_code
-            if ended:
-                text = "what worked on the board was ended before it was done: deploy again"
-                print(to_line(Event("", "end", text, 1)), file=output, flush=True)
-                return 1
-            ended = os.waitpid(worker, os.WNOHANG)[0] == worker
-            if not chunk:
-                time.sleep(_LOOK_EVERY_S)
+def _follow(log: TextIO, worker: int, output: TextIO) -> int:
+    rest, ended = "", False
+    while True:
+        chunk = log.read()
+        *lines, rest = (rest + chunk).split("\n")
+        for line in lines:
+            print(line, file=output, flush=True)
+            event = from_line(line)
+            if event is not None and event.state == "end":
+                return event.exit_code
+        if ended:
+            text = "what worked on the board was ended before it was done: deploy again"
+            print(to_line(Event("", "end", text, 1)), file=output, flush=True)
+            return 1
+        ended = os.waitpid(worker, os.WNOHANG)[0] == worker
+        if not chunk:
+            time.sleep(_LOOK_EVERY_S)
 
 
 def abandon_output() -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from edge_ad.bundle.codec import DecodeError, decode
+from edge_ad.bundle.codec import decode
 from edge_ad.errors import DeployError
 from edge_ad.runtime.install.facts import BoardFacts
 from edge_ad.runtime.install.progress import Event, from_line
@@ -72,11 +73,10 @@ class Board:
     def facts(self) -> BoardFacts:
         """What it is. Raises ConnectionFailedError, DeployError."""
         answer = self._connection.run(self._command("facts"), input_=self._stdin())
-        line = next((line for line in answer.output.splitlines() if line.startswith("{")), "")
-        try:
-            return decode(BoardFacts, json.loads(line))
-        except (ValueError, DecodeError) as error:
-            raise DeployError(f"{self.name} did not say what it is: {self._why(answer.errors)}") from error
+        for line in answer.output.splitlines():  # a login script may print as well
+            with contextlib.suppress(ValueError, RecursionError):
+                return decode(BoardFacts, json.loads(line))
+        raise DeployError(f"{self.name} did not say what it is: {self._why(answer.errors)}")
 
     def upload(self, name: str, content: bytes) -> str:
         """Bring a file there where it is not yet; its path. Raises ConnectionFailedError, OutputError."""
@@ -106,9 +106,17 @@ class Board:
             raise DeployError(f"the installer did not come to its end on {self.name}: {self._why(last)}")
         return end
 
-    def plan(self) -> list[Event]:
-        """The steps of the uploaded order; `kept` is what need not be done. Raises as `install` does."""
-        answer = self._connection.run(self._command("plan", self.login.uploads), input_=self._stdin())
+    def require_root(self) -> None:
+        """Raises DeployError where there is no way to be root."""
+        if not self.is_root:
+            raise DeployError(
+                f"the account that logs in on {self.name} may not be root (sudo -n true fails there): give "
+                "--ask-sudo-password, or --user to install for that account alone, without a service"
+            )
+
+    def plan(self, order: str) -> list[Event]:
+        """The steps of an uploaded order; `kept` is what need not be done. Raises as `install` does."""
+        answer = self._connection.run(self._command("plan", order), input_=self._stdin())
         events = [event for event in map(from_line, answer.output.splitlines()) if event is not None]
         if answer.code or not events:
             text = events[-1].text if events else self._why(answer.errors)
@@ -128,12 +136,14 @@ class Board:
 
     def clear(self) -> None:
         """Remove what was uploaded. Raises ConnectionFailedError."""
-        self._connection.run(f"rm -rf {quoted([self.login.uploads])}")
+        parent = self.login.uploads.rpartition("/")[0]
+        folders = quoted([self.login.uploads]), quoted([parent])
+        self._connection.run(f"rm -rf {folders[0]}; rmdir --ignore-fail-on-non-empty {folders[1]}")
 
     # Inside
 
     def _look(self) -> Login:
-        answer = self._connection.run(_LOOK)
+        answer = self._connection.run(quoted(["sh", "-c", _LOOK]))  # whatever the login shell is
         lines = answer.output.splitlines()
         # A login script may print as well: what counts begins with the folder.
         start = next((i for i, line in enumerate(lines) if line.endswith(_UPLOADS)), None)

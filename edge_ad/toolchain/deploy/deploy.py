@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,6 +55,23 @@ class Prepared:
     profile: DeviceProfile
     packages: Packages
     facts: BoardFacts
+    samples: str
+    """File on the board that a configuration of ours reads."""
+
+    def needed(self) -> tuple[str, ...]:
+        """Files that the board does not have in use already."""
+        bundle, active = self.order.bundle, self.facts.bundles
+        has_bundle = bundle is not None and bundle.asset in active
+        return self.order.files(
+            with_environment=self.order.runtime.release not in self.facts.releases,
+            with_bundle=bundle is not None
+            and not (has_bundle and active[bundle.asset].active == bundle.bundle_id),
+        )
+
+    @property
+    def upload_bytes(self) -> int:
+        """What they come to."""
+        return sum(len(self.files[name]) for name in self.needed())
 
 
 def prepare(board: Board, bundle: Path | None, wishes: Wishes) -> Prepared:
@@ -68,8 +86,10 @@ def prepare(board: Board, bundle: Path | None, wishes: Wishes) -> Prepared:
     profile = _profile(facts, wishes.profile)
     runtime, packages = _runtime_order(board, facts, wishes, files)
     service = None
+    asset = "" if bundle_order is None else bundle_order.asset
+    samples = wishes.samples or f"/var/log/edge-ad/{asset}.csv"
     if bundle_order is not None and wishes.service and board.is_root:
-        service = _service_order(bundle_order.asset, profile, facts, wishes)
+        service = _service_order(asset, samples, profile, facts, wishes)
     order = Order(
         SCHEMA,
         runtime,
@@ -78,13 +98,12 @@ def prepare(board: Board, bundle: Path | None, wishes: Wishes) -> Prepared:
         packages.room_bytes,
         {name: hashlib.sha256(content).hexdigest() for name, content in files.items()},
     )
-    return Prepared(order, files, profile, packages, facts)
+    return Prepared(order, files, profile, packages, facts, samples)
 
 
 def plan(board: Board, prepared: Prepared) -> list[Event]:
     """The steps there; `kept` is what need not be done. Only order and installer are brought there."""
-    board.upload("order.json", canonical_json(encode(prepared.order)))
-    return board.plan()
+    return board.plan(_upload_order(board, prepared))
 
 
 def apply(board: Board, prepared: Prepared, say: Say) -> None:
@@ -93,25 +112,30 @@ def apply(board: Board, prepared: Prepared, say: Say) -> None:
     Raises DeployError with the installer's exit code where it could not, or had to take it back;
     ConnectionFailedError where the connection broke, after which the same again comes to the same end.
     """
-    release = prepared.order.runtime.release
-    needed = prepared.order.files(with_environment=release not in prepared.facts.releases)
-    size = sum(len(prepared.files[name]) for name in needed)
+    needed = prepared.needed()
+    size = prepared.upload_bytes
     _check_room(prepared, size)
     say(Event("upload", "begin", f"{len(needed)} files, {size / 1e6:.1f} MB"))
-    board.upload("order.json", canonical_json(encode(prepared.order)))
+    order = _upload_order(board, prepared)
     for name in needed:
         board.upload(name, prepared.files[name])
     for name, content in prepared.files.items():
         if name.endswith(".deb"):
             board.upload(name, content)
     say(Event("upload", "done"))
-    _finish(board, ("apply", board.login.uploads), say)
+    _finish(board, ("apply", order), say)
 
 
 def remove(board: Board, say: Say, *, purge: bool) -> None:
     """Take edge_ad off a board. Raises as `apply` does."""
     _finish(board, ("remove", *(["--purge"] if purge else [])), say)
     board.clear()
+
+
+def _upload_order(board: Board, prepared: Prepared) -> str:
+    """Its path. Named after its content: two people may deploy to a board at once."""
+    content = canonical_json(encode(prepared.order))
+    return board.upload(f"order-{hashlib.sha256(content).hexdigest()[:16]}.json", content)
 
 
 def _check_room(prepared: Prepared, uploads_bytes: int) -> None:
@@ -141,7 +165,9 @@ def _finish(board: Board, words: tuple[str, ...], say: Say) -> None:
 def _bundle_order(path: Path, wishes: Wishes, files: dict[str, bytes]) -> BundleOrder:
     content = bundles.read_bytes(path)
     manifest = bundles.read(path).manifest
-    name = f"{manifest.bundle_id[:16]}.edgead"
+    # By its own name where that is plain: messages of the board name it.
+    is_plain = re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,80}\.edgead", path.name)
+    name = path.name if is_plain else f"{manifest.bundle_id[:16]}.edgead"
     files[name] = content
     keys = []
     for number, key in enumerate(wishes.trust):
@@ -209,8 +235,9 @@ def _runtime_order(
     return order, packages
 
 
-def _service_order(asset: str, profile: DeviceProfile, facts: BoardFacts, wishes: Wishes) -> ServiceOrder:
-    samples = wishes.samples or f"/var/log/edge-ad/{asset}.csv"
+def _service_order(
+    asset: str, samples: str, profile: DeviceProfile, facts: BoardFacts, wishes: Wishes
+) -> ServiceOrder:
     if wishes.config is not None:
         try:
             config = wishes.config.read_text()
@@ -218,11 +245,12 @@ def _service_order(asset: str, profile: DeviceProfile, facts: BoardFacts, wishes
             raise ConfigurationError(f"cannot read {wishes.config}: {error}") from error
     else:
         config = profile.agent_config(asset, store=facts.store, samples=samples)
+    quoted_samples = json.dumps(samples, ensure_ascii=False)  # which is a string of TOML, too
     return ServiceOrder(
         firmware_file(UNIT).decode(),
         profile.unit_drop_in(),
         config,
         wishes.config is not None,
-        f'[[asset]]\nname = "{asset}"\nsource = {{ kind = "follow", path = {json.dumps(samples)} }}\n',
+        f'[[asset]]\nname = "{asset}"\nsource = {{ kind = "follow", path = {quoted_samples} }}\n',
         wishes.healthy_within_s or profile.runtime.start_timeout_s + _SOMEWHAT_MORE_S,
     )

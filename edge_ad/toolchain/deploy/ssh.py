@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import secrets
 import shlex
 import shutil
 import subprocess
@@ -49,6 +50,10 @@ class Destination:
     def __post_init__(self) -> None:
         if not self.name or self.name.startswith("-") or not self.name.isprintable() or " " in self.name:
             raise ConfigurationError(f"{printable(self.name)!r} is no destination: give user@host")
+
+    def as_typed(self) -> str:
+        """As a person gives it to `ssh`."""
+        return _as_typed(self)
 
     def options(self) -> list[str]:
         """What stands before the destination."""
@@ -162,13 +167,14 @@ class Connection:
         Raises ConnectionFailedError, OutputError.
         """
         digest = hashlib.sha256(content).hexdigest()
+        part = f"{path}.{secrets.token_hex(4)}.part"
         script = (
-            f"umask 077 && cat > {path}.part && "
-            f"echo {digest}' '{path}.part | sha256sum -c --quiet --status && mv {path}.part {path}"
+            f"umask 077 && cat > {part} && "
+            f"echo {digest}' '{part} | sha256sum -c --quiet --status && mv {part} {path}"
         )
         answer = self.run(script, input_=content)
         if answer.code:
-            self.run(f"rm -f {path}.part")
+            self.run(f"rm -f {part}")
             raise OutputError(
                 f"{Path(path).name} could not be written on {self.destination.name}: "
                 f"{printable(answer.errors) or 'it did not arrive whole'}"
@@ -234,6 +240,7 @@ def explain(destination: Destination, errors: str) -> str:
 
 def _as_typed(destination: Destination) -> str:
     words = ["-F", str(destination.config)] if destination.config else []
+    words += ["-i", str(destination.identity)] if destination.identity else []
     words += ["-p", str(destination.port)] if destination.port else []
     words += ["-J", destination.jump] if destination.jump else []
     return shlex.join([*words, destination.name])
