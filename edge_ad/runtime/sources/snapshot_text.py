@@ -14,6 +14,7 @@ from edge_ad.detect.features import SnapshotFeatures
 from edge_ad.text import printable
 
 _LONGEST_SHOWN = 60
+_BYTES_PER_CELL = 40
 _TAB, _LINE_END = ord("\t"), ord("\n")
 
 
@@ -31,6 +32,11 @@ def snapshot_time(name: str, settings: SnapshotFeatures) -> datetime:
             "elsewhere"
         ) from error
     return time.replace(tzinfo=timezone.utc) if time.tzinfo is None else time.astimezone(timezone.utc)
+
+
+def largest_snapshot(settings: SnapshotFeatures) -> int:
+    """Bytes of text beyond which a file is something else."""
+    return settings.rows * len(settings.signals) * _BYTES_PER_CELL
 
 
 def parse_snapshot(content: bytes, settings: SnapshotFeatures) -> NDArray[np.float64]:

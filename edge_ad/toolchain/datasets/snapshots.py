@@ -25,14 +25,13 @@ from edge_ad.runtime.sources.snapshot_text import (
     SnapshotError,
     feature_line,
     header_line,
+    largest_snapshot,
     snapshot_time,
 )
 from edge_ad.toolchain.pool import run_tasks
 
 _PER_TASK = 8
 """Snapshots that go to a worker together: 4 MB of the usual ones."""
-_BYTES_PER_CELL = 40
-"""A file with more for each reading is none of ours."""
 _TIME_LIMIT_S = 600.0
 _MOST_TOLD = 20
 _OPENERS: dict[bytes, Callable[[Path], IO[bytes]]] = {
@@ -123,7 +122,7 @@ def read_snapshots(
     """
     flaws: list[Flaw] = []
     reading = _Reading(path, flaws)
-    largest_file = settings.rows * len(settings.signals) * _BYTES_PER_CELL
+    largest_file = largest_snapshot(settings)
     entries = _of_distinct_times(reading.entries(largest_file), settings, flaws)
     tasks = (_Task(some, settings, layout, largest_file) for some in _chunks(entries))
     rows: list[tuple[str, str]] = []
