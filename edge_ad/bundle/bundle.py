@@ -173,6 +173,9 @@ def _check_consistency(manifest: Manifest, members: Mapping[str, bytes]) -> None
     )
     check(all(scale > 0 for scale in scaler.scale), "every scale must be above zero")
     check(manifest.window_length >= 1 and manifest.stride == 1, "window must be >= 1, stride 1")
+    features = manifest.snapshots.channel_names if manifest.snapshots else None
+    names_of_channels = tuple(channel.name for channel in manifest.channels)
+    check(features in (None, names_of_channels), "the channels are not the features of the snapshots")
     check(
         0 < manifest.sample_period_s <= manifest.largest_gap_s,
         "largest_gap_s must not be below the sample period",

@@ -9,12 +9,13 @@ from datetime import datetime
 from typing import Literal
 
 from edge_ad.bundle.codec import DecodeError, canonical_json, decode, encode, parse_json
+from edge_ad.detect.features import SnapshotFeatures
 from edge_ad.detect.scaler import ScalerKind
 from edge_ad.detect.score import ScoreKind
 from edge_ad.detect.window import LARGEST_VALUE
 from edge_ad.errors import BundleManifestError, BundleVersionError
 
-SCHEMA_VERSION = "1.2"
+SCHEMA_VERSION = "1.3"
 """Major.minor of the manifest's schema. A reader refuses another major; see SPEC.md."""
 
 Precision = Literal["float32", "int8", "int8-full"]
@@ -162,8 +163,12 @@ class ControlLimit:
     score_quantiles: tuple[float, ...] = ()
     """Quantiles of these scores at equal steps from 0 to 1: what scores in service are compared with. Since
     schema 1.2."""
+    digits: int | None = None
+    """Decimals that the product was rounded to; None: not rounded. Since schema 1.3."""
 
     def __post_init__(self) -> None:
+        if self.digits is not None and not 0 <= self.digits <= 15:
+            raise ValueError("digits must be 0 to 15")
         quantiles = self.score_quantiles
         if quantiles and (not 3 <= len(quantiles) <= 1001 or list(quantiles) != sorted(quantiles)):
             raise ValueError("score_quantiles must be 3 to 1001 numbers that do not fall")
@@ -369,6 +374,9 @@ class Manifest:
     rate_tolerance: float = 0.5
     """Largest `|mean step in time / sample_period_s - 1|` over some minutes; 0: not checked. Since schema
     1.2."""
+    snapshots: SnapshotFeatures | None = None
+    """Where a sample is made of a file of raw readings: what such a file holds, and which features become the
+    channels, in order. Since schema 1.3."""
     unknown_keys: tuple[str, ...] = field(default=(), compare=False)
     """Keys of a newer minor schema that this reader ignored; never written."""
 

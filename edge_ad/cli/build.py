@@ -7,14 +7,21 @@ from typing import Any
 
 import click
 
-from edge_ad.cli.options import PATH, build_settings, data_options, jobs_option, settings_options
+from edge_ad.cli.options import (
+    PATH,
+    build_settings,
+    format_changes,
+    jobs_option,
+    settings_options,
+    training_data_options,
+)
 from edge_ad.cli.steps import plan_build, report_build
 
 
 @click.command()
 @click.argument("data", required=False, type=PATH)
 @click.option("-o", "--output", required=True, type=PATH, help="Build folder; it can be resumed.")
-@data_options
+@training_data_options
 @settings_options
 @jobs_option
 @click.option("--allow-unchecked", is_flag=True, help="Write bundles even where the gate fails.")
@@ -30,7 +37,9 @@ def build(
     as_json: bool,
     **overrides: Any,
 ) -> None:
-    """Train, convert, evaluate, gate and pack the recordings in DATA (a CSV file or a folder).
+    """Train, convert, evaluate, gate and pack the recordings in DATA (a CSV file or a folder of them).
+
+    Of --preset bearing DATA is a folder of snapshot files, or a .tar archive of them, packed or not.
 
     Without DATA, --preset pump simulates its own recordings. A build that was interrupted goes on
     where it stopped when the same command is given again.
@@ -43,8 +52,10 @@ def build(
     from edge_ad.toolchain.workspace import Workspace
 
     workspace = Workspace(output)
-    plan = plan_build(workspace, data, preset, format_file, build_settings(config, **overrides))
     progress, n_jobs = make_progress(), jobs or default_jobs()
+    changes = format_changes(overrides)
+    settings = build_settings(config, preset, **overrides)
+    plan = plan_build(workspace, data, preset, format_file, settings, changes, n_jobs, progress)
     steps.train(workspace, plan, n_jobs, progress)
     steps.convert(workspace, plan, n_jobs, progress)
     steps.evaluate(workspace, plan, n_jobs, progress)

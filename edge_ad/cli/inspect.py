@@ -134,7 +134,9 @@ def _caveat(manifest: Manifest) -> str:
     more = (
         "; the model card has the rest, such as what an always-on alarm scores" if manifest.card_file else ""
     )
+    ahead = manifest.window_length - 2
+    looks = f"looks ahead by {ahead} samples" if ahead >= 0 else "flags each row by its own score"
     return (
-        f"F1 is over {n_rows} rows of one recording, never point-adjusted. The leaderboard rule looks ahead "
-        f"by {manifest.window_length - 2} samples, a device decides by the streaming rule{more}."
+        f"F1 is over {n_rows} rows of one recording, never point-adjusted. The leaderboard rule "
+        f"{looks}, a device decides by the streaming rule{more}."
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -62,8 +62,9 @@ def data_options(function: F) -> F:
         click.option("--format", "format_file", type=PATH, help="TOML file that describes the recordings."),
         click.option(
             "--preset",
-            type=click.Choice(["skab", "pump"]),
-            help="A format that is built in: skab (folder of SKAB files) or pump (simulated). "
+            type=click.Choice(["skab", "pump", "bearing"]),
+            help="A format that is built in: skab (folder of SKAB files), pump (simulated) or "
+            "bearing (folder or archive of NASA's snapshot files). "
             "[default: recognized by the column names]",
         ),
     ):
@@ -71,18 +72,68 @@ def data_options(function: F) -> F:
     return function
 
 
+def training_data_options(function: F) -> F:
+    """What of the recordings is read and trained on, where it is not as the format says."""
+    for option in (
+        click.option(
+            "--bad-snapshots",
+            type=click.Choice(["stop", "skip"]),
+            default="stop",
+            show_default=True,
+            help="Of snapshot files that cannot be used: end with an error that names them, or leave them "
+            "out and say so.",
+        ),
+        click.option(
+            "--drop-first-row",
+            is_flag=True,
+            help="Leave out the first reading of every snapshot, as the bearing post's reader did.",
+        ),
+        click.option(
+            "--features",
+            help="Of snapshots, comma-separated: mean-abs, rms, kurtosis, crest-factor, band-energy.  "
+            "[default: the format's; of bearing mean-abs]",
+        ),
+        click.option(
+            "--split",
+            type=click.Choice(["time", "random"]),
+            default="time",
+            show_default=True,
+            help="Train on the format's train span, or on a fifth of the rows, drawn at random by --seed.",
+        ),
+        click.option("--train-rows", type=click.IntRange(1), help="Train on that many first rows instead."),
+    ):
+        function = option(function)
+    return data_options(function)
+
+
+def format_changes(overrides: dict[str, Any]) -> Any:
+    """Those of the options that tell of the recordings, taken out of all of them."""
+    from edge_ad.toolchain.datasets.choose import FormatChanges
+
+    features = _names(overrides.pop("features"))
+    return FormatChanges(
+        features=features or (),
+        drop_first_row=overrides.pop("drop_first_row"),
+        random_split=overrides.pop("split") == "random",
+        train_rows=overrides.pop("train_rows"),
+        skip_bad_snapshots=overrides.pop("bad_snapshots") == "skip",
+    )
+
+
 def settings_options(function: F) -> F:
     """What overrides the configuration file; each default is the seed notebook's protocol."""
     for option in (
         click.option("--config", type=PATH, help="TOML file with build settings."),
-        click.option("--models", help="Comma-separated: full, tiny.  [default: full,tiny]"),
+        click.option(
+            "--models", help="Comma-separated: full, tiny, stacked.  [default: full,tiny; of bearing stacked]"
+        ),
         click.option(
             "--precisions", help="Comma-separated: float32, int8, int8-full.  [default: float32,int8]"
         ),
         click.option(
             "--variants",
             help="Converted forms that go into the bundles, comma-separated, such as "
-            "tiny-int8,tiny-float32.  [default: all]",
+            "tiny-int8,tiny-float32; int8 alone is that of every model.  [default: all]",
         ),
         click.option(
             "--optimize",
@@ -90,8 +141,13 @@ def settings_options(function: F) -> F:
             help="What converted forms are made for; auto measures both here and takes the faster one if it "
             "is worth its size.  [default: size]",
         ),
-        click.option("--window", type=click.IntRange(2), help="Samples per window.  [default: 10]"),
+        click.option(
+            "--window", type=click.IntRange(1), help="Samples per window.  [default: 10; of bearing 1]"
+        ),
         click.option("--epochs", type=click.IntRange(1), help="Most epochs.  [default: 100]"),
+        click.option(
+            "--kernel-l2", type=FiniteRange(0, 1), help="L2 on the first layer's kernel.  [default: 0]"
+        ),
         click.option("--seed", type=int, help="Seed of the initial weights.  [default: 0]"),
         click.option(
             "--consecutive",
@@ -117,6 +173,7 @@ def jobs_option(function: F) -> F:
 
 def build_settings(
     config: Path | None,
+    preset: str | None = None,
     *,
     models: str | None,
     precisions: str | None,
@@ -124,6 +181,7 @@ def build_settings(
     optimize: str | None,
     window: int | None,
     epochs: int | None,
+    kernel_l2: float | None,
     seed: int | None,
     consecutive: int | None,
     build_number: int | None,
@@ -133,22 +191,27 @@ def build_settings(
     Raises ConfigurationError.
     """
     from edge_ad.errors import ConfigurationError
-    from edge_ad.toolchain.settings import BuildSettings, load_settings
+    from edge_ad.toolchain.settings import load_settings, preset_settings
 
-    settings = load_settings(config) if config else BuildSettings()
+    settings = preset_settings(preset)
+    if config:
+        settings = load_settings(config, settings)
 
     def given(**values: object) -> dict[str, Any]:
         return {name: value for name, value in values.items() if value is not None}
 
+    chosen = _names(models) or settings.models
     try:
         return dataclasses.replace(
             settings,
-            training=dataclasses.replace(settings.training, **given(epochs=epochs, seed=seed)),
+            training=dataclasses.replace(
+                settings.training, **given(epochs=epochs, seed=seed, kernel_l2=kernel_l2)
+            ),
             alarm=dataclasses.replace(settings.alarm, **given(k=consecutive)),
             **given(
                 models=_names(models),
                 precisions=_names(precisions),
-                variants=_names(variants),
+                variants=variant_names(variants, chosen),
                 optimize=optimize,
                 window_length=window,
                 build_number=build_number,
@@ -156,6 +219,18 @@ def build_settings(
         )
     except ValueError as error:
         raise ConfigurationError(str(error)) from error
+
+
+def variant_names(text: str | None, models: Sequence[str]) -> tuple[str, ...] | None:
+    """The converted forms of a comma-separated list; a precision alone stands for that of every model."""
+    from typing import get_args
+
+    from edge_ad.bundle.manifest import Precision
+
+    names: list[str] = []
+    for name in _names(text) or ():
+        names += [f"{model}-{name}" for model in models] if name in get_args(Precision) else [name]
+    return None if text is None else tuple(names)
 
 
 def _names(text: str | None) -> tuple[str, ...] | None:

@@ -90,6 +90,8 @@ def run(
 ) -> None:
     """Decide on every sample of INPUT (a CSV file, or - for standard input).
 
+    For a bundle made of snapshots INPUT can also be a folder of snapshot files, each of which is a sample.
+
     BUNDLE is a file, or @ASSET for what the store of this machine has active for an asset.
 
     Writes one line of JSON per sample. A garbled line does not end the run: its state is "unknown", with
@@ -115,13 +117,16 @@ def run(
 
     with ExitStack() as stack:
         # Before the bundle, which is not to blame for a slip here.
-        lines, name = _open(input_, stack)
+        is_folder = Path(input_).is_dir()
+        lines, name = ((), input_) if is_folder else _open(input_, stack)
         _check_outputs(input_, summary_file, record_normal, episodes)
         tell = EpisodeLines(episodes, say).write if episodes else None
         service = stack.enter_context(Service.start(bundle, store, say, trial))
         manifest = service.bundle.manifest
         check_variant(manifest, variant)
         layout = stream_layout(manifest.input, separator, time_column)
+        if is_folder:
+            lines = _snapshot_lines(Path(input_), manifest, layout, say)
         if (notice := engine_notice()) is not None:
             say(notice)
         detector = Detector.load(service.bundle, variant, num_threads=threads, resample=resample)
@@ -150,6 +155,19 @@ def run(
             f"{name} has {result.samples} samples, fewer than the window of {manifest.window_length}: there "
             "is nothing to decide on"
         )
+
+
+def _snapshot_lines(
+    folder: Path, manifest: Manifest, layout: CsvFormat, say: Callable[[str], None]
+) -> Iterable[str]:
+    from edge_ad.errors import DataError
+    from edge_ad.runtime.sources.snapshots import folder_lines
+
+    if manifest.snapshots is None:
+        raise DataError(
+            f"{folder} is a folder, and the bundle was not made of snapshot files: give a CSV file"
+        )
+    return folder_lines(folder, manifest.snapshots, layout, say)
 
 
 def check_variant(manifest: Manifest, variant: str | None) -> None:

@@ -7,9 +7,20 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edge_ad.cli.options import PATH, build_settings, data_options, jobs_option, settings_options
+from edge_ad.cli.options import (
+    PATH,
+    build_settings,
+    format_changes,
+    jobs_option,
+    settings_options,
+    training_data_options,
+    variant_names,
+)
 
 if TYPE_CHECKING:
+    from edge_ad.toolchain.build import Progress
+    from edge_ad.toolchain.datasets.choose import FormatChanges
+    from edge_ad.toolchain.datasets.snapshots import Flaw
     from edge_ad.toolchain.report.summary import Summary
     from edge_ad.toolchain.settings import BuildSettings
     from edge_ad.toolchain.workspace import BuildPlan, Workspace
@@ -21,33 +32,48 @@ def plan_build(
     preset: str | None,
     format_file: Path | None,
     settings: BuildSettings,
+    changes: FormatChanges,
+    jobs: int,
+    progress: Progress,
 ) -> BuildPlan:
     """Check all recordings, then lock the folder until the command ends and write the plan.
 
     Raises ConfigurationError, DataError, OutputError.
     """
     from edge_ad.errors import ConfigurationError
+    from edge_ad.text import printable
     from edge_ad.toolchain.build import make_plan
     from edge_ad.toolchain.datasets.choose import choose_format
+    from edge_ad.toolchain.datasets.ingest import holds_snapshots, ingest, ingestion_of
     from edge_ad.toolchain.datasets.simulated import write_pump_recordings
 
     context = click.get_current_context()
-    simulated = data is None
+    made_here = data is None
     if data is None:
         if preset != "pump":
             raise ConfigurationError("give DATA, or --preset pump for the built-in simulated pump")
         context.with_resource(workspace.locked())
         data = write_pump_recordings(workspace.recordings)
     recording_format, found_preset = choose_format(data, preset, format_file)
+    recording_format = changes.apply(recording_format, settings.training.seed)
+    skipped: tuple[Flaw, ...] = ()
+    if holds_snapshots(data, recording_format):
+        context.with_resource(workspace.locked())
+        made_here = True
+        skip = changes.skip_bad_snapshots
+        data = ingest(workspace, data, recording_format, skip=skip, jobs=jobs, progress=progress)
+        skipped = found.skipped if (found := ingestion_of(data)) else ()
+    for flaw in skipped:
+        click.echo(f"left out: {printable(str(flaw))}", err=True)
     plan = make_plan(data, recording_format, settings, workspace, found_preset)
-    if not simulated:
+    if not made_here:
         context.with_resource(workspace.locked())
     workspace.save_plan(plan)
     return plan
 
 
 def report_build(workspace: Workspace, plan: BuildPlan, as_json: bool) -> Summary:
-    """Write `summary.json` and print the comparison."""
+    """Write `summary.json` and print the comparison; of snapshots also when their alarms began."""
     from edge_ad.bundle.codec import encode
     from edge_ad.toolchain.report.summary import summarize
     from edge_ad.toolchain.report.table import comparison_table
@@ -59,6 +85,11 @@ def report_build(workspace: Workspace, plan: BuildPlan, as_json: bool) -> Summar
         click.echo(json.dumps(encode(summary), indent=1))
     else:
         click.echo(comparison_table(summary), nl=False)
+    if plan.format.snapshots is not None:
+        from edge_ad.toolchain.report.timeline import report_timelines, timeline_lines
+
+        for line in timeline_lines(report_timelines(workspace, plan)):
+            click.echo(line, err=as_json)
     return summary
 
 
@@ -117,7 +148,7 @@ def _open(folder: Path) -> tuple[Workspace, BuildPlan]:
 @click.command()
 @click.argument("data", required=False, type=PATH)
 @click.option("-o", "--output", required=True, type=PATH, help="Build folder.")
-@data_options
+@training_data_options
 @settings_options
 @jobs_option
 def train(
@@ -136,8 +167,11 @@ def train(
     from edge_ad.toolchain.workspace import Workspace
 
     workspace = Workspace(output)
-    plan = plan_build(workspace, data, preset, format_file, build_settings(config, **overrides))
-    steps.train(workspace, plan, jobs or default_jobs(), make_progress())
+    changes = format_changes(overrides)
+    settings = build_settings(config, preset, **overrides)
+    n_jobs, progress = jobs or default_jobs(), make_progress()
+    plan = plan_build(workspace, data, preset, format_file, settings, changes, n_jobs, progress)
+    steps.train(workspace, plan, n_jobs, progress)
 
 
 @click.command()
@@ -205,9 +239,9 @@ def pack(folder: Path, variants: str | None, allow_unchecked: bool) -> None:
 
     workspace, plan = _open(folder)
     if variants is not None:
-        chosen = tuple(part.strip() for part in variants.split(",") if part.strip())
+        chosen = variant_names(variants, plan.settings.models)
         try:
-            settings = dataclasses.replace(plan.settings, variants=chosen)
+            settings = dataclasses.replace(plan.settings, variants=chosen or ())
         except ValueError as error:
             raise ConfigurationError(str(error)) from error
         plan = dataclasses.replace(plan, settings=settings)

@@ -16,9 +16,12 @@ def leaderboard_flags(exceedances: NDArray[np.bool_], window_length: int, n_rows
     `i - window_length + 1 … i - 1` all exceed, for `i` from `window_length - 1` to
     `n_windows - window_length`. The window that starts at `i - 1` ends at `i + window_length - 2`: the
     rule looks ahead. Use it to compare with published figures, never in a stream.
+    With windows of one row, a row is flagged when its own exceeds.
 
     Returns `(n_rows,)` bool.
     """
+    if window_length == 1:
+        return exceedances.copy()
     flags = np.zeros(n_rows, bool)
     needed = window_length - 1
     rows = np.arange(needed, len(exceedances) - window_length + 1)

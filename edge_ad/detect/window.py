@@ -6,7 +6,7 @@ import base64
 import struct
 from collections.abc import Sequence
 from operator import sub, truediv
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,9 @@ float32's range."""
 
 CLOCK_ERROR_S = 1e-6
 """A step counts as too long only beyond this: seconds since the epoch are stored to about 2.4e-7 s."""
+
+
+_Value = TypeVar("_Value", bound=np.generic)
 
 
 _ALL = slice(None)  # made once
@@ -88,7 +91,7 @@ class Window:
         self.filled = 0
 
 
-def sliding_windows(rows: NDArray[np.float32], window_length: int) -> NDArray[np.float32]:
+def sliding_windows(rows: NDArray[_Value], window_length: int) -> NDArray[_Value]:
     """All windows of `(n, n_channels)` rows as a view `(n - window_length + 1, window_length, n_channels)`.
 
     Empty (zero windows) where there are fewer rows than a window has.

@@ -95,7 +95,7 @@ def derive_overlay(
 
 def _new_limit(variant: VariantEntry, scores: NDArray[np.float64], *, force: bool) -> NewLimit:
     limit = variant.limit
-    ucl = LimitRule(limit.percentile, limit.factor).limit(scores)
+    ucl = LimitRule(limit.percentile, limit.factor, limit.digits).limit(scores)
     if not ucl > 0 or (not 1 / LARGEST_CHANGE <= ucl / limit.ucl <= LARGEST_CHANGE and not force):
         raise DataError(
             f"{variant.name}: the limit would go from {limit.ucl:.6g} to {ucl:.6g}, more than a factor "

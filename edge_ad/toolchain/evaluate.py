@@ -26,6 +26,9 @@ class VariantResult:
     limit: ControlLimit
     scores: NDArray[np.float64]
     """`(n_windows,)` score of the window starting at each row; NaN where it holds no numbers."""
+    contributions: NDArray[np.float32]
+    """`(n_rows, n_channels)` shares of the score that the detector gave at each row; NaN where it gave
+    none."""
     leaderboard: NDArray[np.bool_]
     """`(n_test,)` alarms under the leaderboard rule."""
     streaming: NDArray[np.bool_]
@@ -46,26 +49,27 @@ def evaluate_variant(prepared: Prepared, plan: BuildPlan, content: bytes, *, sta
     Raises InterpreterError where the model fails or scores a training window as not finite.
     """
     recording = prepared.recording
-    model = WindowModel(content, prepared.scaler, "sum", stateful=stateful)
+    model = WindowModel(content, prepared.scaler, plan.settings.score, stateful=stateful)
     scores = np.full(len(prepared.windows), np.nan)
     finite = np.flatnonzero(prepared.finite)
     scores[finite] = model.scores_scaled(prepared.windows[finite])
 
     limit = _control_limit(scores[prepared.train], plan)
-    n_train, n_test = recording.train_rows, len(recording) - recording.train_rows
+    tested, in_test = recording.tested, scores[recording.tested[: len(scores)]]
     with np.errstate(invalid="ignore"):  # NaN > UCL is False, as it should be
-        leaderboard = leaderboard_flags(scores[n_train:] > limit.ucl, plan.settings.window_length, n_test)
+        leaderboard = leaderboard_flags(in_test > limit.ucl, plan.settings.window_length, int(tested.sum()))
     detector = Detector(model, prepared.quality, plan.settings.alarm, ucl=limit.ucl)
-    streaming, unknown = _stream(detector, prepared, scores)
+    streaming, unknown, contributions = _stream(detector, prepared, scores)
     return VariantResult(
         model=model,
         limit=limit,
         scores=scores,
+        contributions=contributions,
         leaderboard=leaderboard,
-        streaming=streaming[n_train:],
-        unknown=unknown[n_train:],
+        streaming=streaming[tested],
+        unknown=unknown[tested],
         latency_p50_us=detector.latency.summary()["total"].p50_us,
-        labels=None if recording.labels is None else recording.labels[n_train:],
+        labels=None if recording.labels is None else recording.labels[tested],
     )
 
 
@@ -75,16 +79,19 @@ def _control_limit(train_scores: NDArray[np.float64], plan: BuildPlan) -> Contro
     if not np.isfinite(ucl) or ucl <= 0:
         raise InterpreterError(f"the training windows give a UCL of {ucl}: the model is unusable")
     quantiles = score_quantiles(train_scores)
-    return ControlLimit(ucl, rule.percentile, rule.factor, len(train_scores), quantiles)
+    return ControlLimit(ucl, rule.percentile, rule.factor, len(train_scores), quantiles, rule.digits)
 
 
 def _stream(
     detector: Detector, prepared: Prepared, scores: NDArray[np.float64]
-) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Push the whole recording through the detector: alarms and unknown rows, each `(n_rows,)`."""
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.float32]]:
+    """Push the whole recording through the detector: alarms and unknown rows, each `(n_rows,)`, and the
+    contributions `(n_rows, n_channels)`.
+    """
     recording = prepared.recording
     alarms = np.zeros(len(recording), bool)
     unknown = np.ones(len(recording), bool)
+    contributions = np.full(recording.samples.shape, np.nan, np.float32)
     length = prepared.windows.shape[1]
     samples = zip(recording.times.tolist(), recording.samples, strict=True)
     for row, (time, sample) in enumerate(samples):
@@ -92,9 +99,10 @@ def _stream(
         if decision.score is None:
             continue
         alarms[row], unknown[row] = decision.alarm, False
+        contributions[row] = decision.contributions
         if decision.score != scores[row - length + 1]:
             raise InterpreterError(
                 f"{recording.name}, row {row + 1}: the stream's score {decision.score!r} differs from "
                 f"the window's {scores[row - length + 1]!r}: the model keeps state between windows"
             )
-    return alarms, unknown
+    return alarms, unknown, contributions

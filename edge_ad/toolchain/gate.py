@@ -176,8 +176,10 @@ def _exact_scores(workspace: Workspace, plan: BuildPlan, model: str) -> ExactSco
         for start in range(0, len(indices), _BATCH):
             part = slice(start, start + _BATCH)
             some = windows[indices[part]]
-            expected[part] = window_scores(some, reconstruct(architecture, weights, some))
-            ways = float32_scores(architecture, weights, some)
+            expected[part] = window_scores(
+                some, reconstruct(architecture, weights, some), plan.settings.score
+            )
+            ways = float32_scores(architecture, weights, some, plan.settings.score)
             rounding[part] = np.abs(ways - expected[part]).max(axis=0)
         return expected, rounding
 
@@ -202,7 +204,7 @@ def _load_subjects(workspace: Workspace, plan: BuildPlan) -> tuple[dict[str, _Su
     for asset in plan.assets:
         recording = workspace.recording(plan, asset)
         prepared = prepare(recording, plan)
-        labels = None if recording.labels is None else recording.labels[recording.train_rows :]
+        labels = None if recording.labels is None else recording.labels[recording.tested]
         for model in settings.models:
             records.training(asset, model)
             path = workspace.asset_file(asset.name, f"{model}.keras.npz")
@@ -213,7 +215,7 @@ def _load_subjects(workspace: Workspace, plan: BuildPlan) -> tuple[dict[str, _Su
                 prepared.whole,
                 AlarmRule(ucl, settings.alarm.k, settings.alarm.n, settings.alarm.clear_ratio),
                 window_length=settings.window_length,
-                train_rows=recording.train_rows,
+                tested=recording.tested,
             )
             keras[model].decisions.append(AssetDecisions(asset.name, alarms, labels))
             keras[model].scores.append(AssetScores(asset.name, scores, ucl))

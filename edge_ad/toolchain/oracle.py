@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_ad.detect.score import ScoreKind
 from edge_ad.toolchain.architecture import Architecture, Weights, lstm_layers
 
 Array = NDArray[np.floating]
@@ -84,12 +85,13 @@ def _reconstruct(
 
 
 def window_scores(
-    windows: NDArray[np.floating], reconstructions: NDArray[np.floating]
+    windows: NDArray[np.floating], reconstructions: NDArray[np.floating], kind: ScoreKind = "sum"
 ) -> NDArray[np.float64]:
     """The score's definition in float64: `(n, window_length, n_channels)` twice -> `(n,)`."""
     with np.errstate(over="ignore"):
         errors = np.abs(windows.astype(np.float64) - reconstructions)
-        scores: NDArray[np.float64] = errors.mean(axis=1).sum(axis=1)
+        shares = errors.mean(axis=1)
+        scores: NDArray[np.float64] = shares.sum(axis=1) if kind == "sum" else shares.mean(axis=1)
     return scores
 
 

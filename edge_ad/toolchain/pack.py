@@ -19,6 +19,7 @@ from edge_ad.bundle.manifest import (
     ScalerEntry,
     VariantEntry,
 )
+from edge_ad.detect.score import ScoreKind
 from edge_ad.detect.window import sliding_windows
 from edge_ad.errors import ConfigurationError
 from edge_ad.files import make_folder, write_atomic
@@ -78,7 +79,9 @@ def _bundle(workspace: Workspace, plan: BuildPlan, asset: AssetSource, gate: Gat
             if settings.variants and name not in settings.variants:
                 continue
             content = workspace.asset_file(asset.name, f"{name}.tflite").read_bytes()
-            entry = _variant(records, asset, prepared, golden, content, model, precision, gate)
+            entry = _variant(
+                records, asset, prepared, golden, content, model, precision, gate, settings.score
+            )
             variants.append(entry)
             members[entry.file] = content
     parity_passed = gate is not None and not gate.failures([variant.name for variant in variants])
@@ -101,19 +104,20 @@ def _bundle(workspace: Workspace, plan: BuildPlan, asset: AssetSource, gate: Gat
             tuple(prepared.scaler.offset.tolist()),
             tuple(prepared.scaler.scale.tolist()),
         ),
-        score="sum",
+        score=settings.score,
         alarm_rule=settings.alarm,
         models=tuple(
             _model(plan, model) for model in settings.models if any(v.model == model for v in variants)
         ),
         variants=tuple(variants),
-        default_variant=_default([variant.name for variant in variants]),
+        default_variant=smallest([variant.name for variant in variants]),
         parity_passed=parity_passed,
         unchecked=not parity_passed,
         golden_file=GOLDEN_FILE,
         members=(),
         provenance=_provenance(workspace, plan, asset, prepared),
         card_file=CARD_FILE,
+        snapshots=plan.format.snapshots,
     )
     notes = _caveats(records, asset, prepared, plan)
     members[CARD_FILE] = model_card(manifest, plan, asset, members, notes).encode()
@@ -136,11 +140,12 @@ def _variant(
     model: str,
     precision: Precision,
     gate: GateRecord | None,
+    score: ScoreKind,
 ) -> VariantEntry:
     name = variant_name(model, precision)
     conversion = records.conversion(asset, model, precision)
     evaluation = records.evaluation(asset, model, precision)
-    detector = WindowModel(content, prepared.scaler, "sum", stateful=conversion.stateful)
+    detector = WindowModel(content, prepared.scaler, score, stateful=conversion.stateful)
     model_io = detector.model
     checks = (
         [check for verdict in gate.verdicts if verdict.subject == name for check in verdict.checks]
@@ -196,9 +201,13 @@ def _metrics(evaluation: EvaluationRecord) -> list[MetricsEntry]:
     return entry("leaderboard", evaluation.leaderboard) + entry("streaming", evaluation.streaming)
 
 
-def _default(names: list[str]) -> str:
+def smallest(names: list[str]) -> str:
     """The variant a device runs unless told otherwise: the smallest that is there."""
-    order = [f"{model}-{form}" for model in ("tiny", "full") for form in ("int8", "float32", "int8-full")]
+    order = [
+        f"{model}-{form}"
+        for model in ("tiny", "stacked", "full")
+        for form in ("int8", "float32", "int8-full")
+    ]
     return next(name for name in order if name in names)
 
 

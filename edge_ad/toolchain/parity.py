@@ -265,11 +265,12 @@ def decide(
     rule: AlarmRule,
     *,
     window_length: int,
-    train_rows: int,
+    tested: NDArray[np.bool_],
 ) -> dict[str, NDArray[np.bool_]]:
     """Both rules' alarms on the test rows from scores alone, for a model that is not a bundle.
 
-    `whole` `(n_windows,)` says which windows a stream would score.
+    `whole` `(n_windows,)` says which windows a stream would score, and `tested` `(n_rows,)` which
+    rows are tested.
     """
     n_rows = len(scores) + window_length - 1
     with np.errstate(invalid="ignore"):
@@ -281,8 +282,8 @@ def decide(
         else:
             rule.reset()
     return {
-        "leaderboard": leaderboard_flags(exceeds[train_rows:], window_length, n_rows - train_rows),
-        "streaming": streaming[train_rows:],
+        "leaderboard": leaderboard_flags(exceeds[tested[: len(exceeds)]], window_length, int(tested.sum())),
+        "streaming": streaming[tested],
     }
 
 

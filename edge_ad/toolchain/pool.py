@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
+from itertools import islice
 from typing import Generic, TypeVar
 
 from pebble import ProcessExpired, ProcessPool
@@ -50,13 +51,15 @@ def run_tasks(
     jobs: int,
     time_limit_s: float,
     describe: Callable[[Task], str] | None = None,
+    most_waiting: int | None = None,
 ) -> Iterator[Outcome[Task, Result]]:
     """Run `function` on every task in `jobs` fresh processes; yield outcomes as they come.
 
     A task that crashes its process or exceeds the time limit becomes an Outcome with an error, and
-    the rest go on in a new process. `describe` names the task in such an error, for whoever reads it
-    without the Outcome's own task. Errors that edge_ad does not raise on purpose are raised here.
-    Processes are spawned, not forked: TensorFlow's threads do not survive a fork.
+    the rest go on in a new process. Tasks are taken from the iterable as they are begun, at most
+    `most_waiting` ahead of the outcomes; without that, all at once. `describe` names the task in such an
+    error, for whoever reads it without the Outcome's own task. Errors that edge_ad does not raise on purpose
+    are raised here. Processes are spawned, not forked: TensorFlow's threads do not survive a fork.
     """
     for variable in _ONE_THREAD:
         os.environ.setdefault(variable, "1")  # inherited by the workers
@@ -71,15 +74,17 @@ def run_tasks(
     )
     finished = False
     try:
-        futures: dict[Future[Result], Task] = {
-            pool.schedule(function, args=[task], timeout=time_limit_s): task for task in tasks
-        }
-        pool.close()  # type: ignore[no-untyped-call]  # pebble states no types
-        pending = set(futures)
-        while pending:
-            done, pending = wait(pending, return_when=FIRST_COMPLETED)
+        waiting, futures = iter(tasks), dict[Future[Result], Task]()
+
+        def begin(most: int | None) -> None:
+            for task in islice(waiting, most):
+                futures[pool.schedule(function, args=[task], timeout=time_limit_s)] = task
+
+        begin(most_waiting)
+        while futures:
+            done, _ = wait(futures, return_when=FIRST_COMPLETED)
             for future in done:
-                task = futures[future]
+                task = futures.pop(future)
                 try:
                     yield Outcome(task, future.result(), None)
                 except TimeoutError:  # pebble's own: no task raises one
@@ -90,6 +95,8 @@ def run_tasks(
                     yield Outcome(task, None, error)
                 except MemoryError:
                     yield Outcome(task, None, WorkerCrashedError(f"{named(task)}out of memory"))
+            begin(len(done))
+        pool.close()  # type: ignore[no-untyped-call]  # pebble states no types
         finished = True
     finally:
         if not finished:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from edge_ad.bundle.manifest import MAX_FLAT_AFTER, Channel
 from edge_ad.detect.admitted import admitted_windows
 from edge_ad.detect.quality import QualityRules
-from edge_ad.detect.scaler import Scaler, fit_standard
+from edge_ad.detect.scaler import Scaler, fit_min_max, fit_standard
 from edge_ad.detect.window import CLOCK_ERROR_S, LARGEST_VALUE, sliding_windows, usable, usable_windows
 from edge_ad.errors import DataError
 from edge_ad.runtime.detector import quality_rules
@@ -48,13 +48,19 @@ def prepare(recording: Recording, plan: BuildPlan) -> Prepared:
     Raises DataError where the train span has too few whole windows, or no whole one follows it.
     """
     length, rows = plan.settings.window_length, recording.train_rows
+    in_train, tested = recording.in_train, recording.tested
+    if plan.format.train.share is not None and length > 1:
+        raise DataError(
+            f"{recording.name}: rows drawn at random make no windows of {length}; split by time, or use "
+            "--window 1"
+        )
     if len(recording) < rows + length:
         raise DataError(
             f"{recording.name}: {len(recording)} rows leave fewer than {length} (one window) after the "
             f"train span of {rows}, so nothing to test on; set a shorter train span"
         )
     times, samples = recording.times, recording.samples
-    channels = _with_flat_runs(recording.channels, samples[:rows])
+    channels = _with_flat_runs(recording.channels, samples[in_train])
     quality = quality_rules(
         channels,
         sample_period_s=plan.format.sample_period_s,
@@ -62,26 +68,27 @@ def prepare(recording: Recording, plan: BuildPlan) -> Prepared:
         rate_tolerance=plan.format.rate_tolerance,
     )
     whole = admitted_windows(quality, times, samples, length)
-    train = np.flatnonzero(whole[: max(0, rows - length + 1)])
+    train = np.flatnonzero(whole & sliding_windows(in_train[:, np.newaxis], length).all(axis=(1, 2)))
     if len(train) < _FEWEST_TRAIN_WINDOWS:
         raise DataError(
             f"{recording.name}: the train span of {rows} rows has {len(train)} whole windows of {length} "
-            f"rows, at least {_FEWEST_TRAIN_WINDOWS} are needed{_why_broken(recording, quality, slice(rows))}"
+            f"rows, at least {_FEWEST_TRAIN_WINDOWS} are needed{_why_broken(recording, quality, in_train)}"
         )
-    in_train = samples[:rows]
-    if (in_train == in_train[0]).all():
+    learned = samples[in_train]
+    if (learned == learned[0]).all():
         raise DataError(
             f"{recording.name}: no channel changes in the train span of {rows} rows, so there is nothing to "
             "learn; was the machine or its recorder off?"
         )
-    plausible = ((in_train >= quality.low) & (in_train <= quality.high)).all(axis=1)
-    scaler = fit_standard(in_train[usable(in_train) & plausible])
+    plausible = ((learned >= quality.low) & (learned <= quality.high)).all(axis=1)
+    fit = fit_standard if plan.settings.scaler == "standard" else fit_min_max
+    scaler = fit(learned[usable(learned) & plausible])
     windows = sliding_windows(scaler.transform(samples), length)
     finite = usable_windows(samples, length)
-    if not finite[rows:].any():
+    if not finite[tested[: len(finite)]].any():
         raise DataError(
             f"{recording.name}: none of the windows after the train span of {rows} rows is whole, so nothing "
-            f"could be judged{_why_broken(recording, quality, slice(rows, None))}"
+            f"could be judged{_why_broken(recording, quality, tested)}"
         )
     return Prepared(recording, scaler, windows, finite, whole, train, channels, quality)
 
@@ -107,7 +114,7 @@ def _flat_limit(values: NDArray[np.float64]) -> int:
     return min(max(_SHORTEST_FLAT_RUN, 10 * longest), MAX_FLAT_AFTER)
 
 
-def _why_broken(recording: Recording, rules: QualityRules, rows: slice) -> str:
+def _why_broken(recording: Recording, rules: QualityRules, rows: NDArray[np.bool_]) -> str:
     bad = ~(np.abs(recording.samples[rows]) < LARGEST_VALUE)
     if bad.any():
         worst = int(bad.sum(axis=0).argmax())

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_ad.bundle.manifest import ProofEntry
+from edge_ad.detect.score import ScoreKind
 from edge_ad.runtime.window_model import WindowModel
 from edge_ad.toolchain.architecture import Architecture, Weights
 from edge_ad.toolchain.convert.stress import synthetic_anomalies
@@ -21,30 +22,40 @@ _LARGEST_ERROR = 1e300  # stands for a score that is lost: JSON has no infinity
 
 
 def prove(
-    model: WindowModel, architecture: Architecture, weights: Weights, prepared: Prepared, ucl: float
+    model: WindowModel,
+    architecture: Architecture,
+    weights: Weights,
+    prepared: Prepared,
+    ucl: float,
+    kind: ScoreKind = "sum",
 ) -> tuple[ProofEntry, ...]:
     """Errors against the float64 oracle on training, test and stress windows."""
     return tuple(
-        _entry(name, windows, model, architecture, weights, ucl)
+        _entry(name, windows, model, architecture, weights, kind, ucl)
         for name, windows in _window_sets(prepared).items()
     )
 
 
 def rank_near_limit(
-    model: WindowModel, architecture: Architecture, weights: Weights, prepared: Prepared, ucl: float
+    model: WindowModel,
+    architecture: Architecture,
+    weights: Weights,
+    prepared: Prepared,
+    ucl: float,
+    kind: ScoreKind = "sum",
 ) -> tuple[RankedError, ...]:
     """Errors of a float32 form near the limit, beside those of the network itself in float32: for each of
     the same sets of windows, the ranks that decide.
     """
     ranked: list[RankedError] = []
     for windows in _window_sets(prepared).values():
-        expected = window_scores(windows, reconstruct(architecture, weights, windows))
+        expected = window_scores(windows, reconstruct(architecture, weights, windows), kind)
         near = expected <= NEAR * ucl
         if near.any():
             ours, expected = np.ascontiguousarray(windows[near]), expected[near]
             scale = np.maximum(expected, ucl)
             errors = _relative(model.scores_scaled(ours), expected, scale)
-            rounded = np.abs(float32_scores(architecture, weights, ours) - expected).max(axis=0) / scale
+            rounded = np.abs(float32_scores(architecture, weights, ours, kind) - expected).max(axis=0) / scale
             ranked += rank_errors(errors, rounded)
     return tuple(ranked)
 
@@ -52,7 +63,7 @@ def rank_near_limit(
 def _window_sets(prepared: Prepared) -> dict[str, NDArray[np.float32]]:
     after = np.flatnonzero(prepared.finite)
     train = _some(prepared.windows[prepared.train], _MOST_WINDOWS)
-    test = _some(prepared.windows[after[after >= prepared.recording.train_rows]], _MOST_WINDOWS)
+    test = _some(prepared.windows[after[prepared.recording.tested[after]]], _MOST_WINDOWS)
     some = _some(train, _MOST_STRESSED)
     levels = np.array([1e2, -1e2, 1e4, -1e4, 1e6, -1e6], np.float32)
     return {
@@ -76,13 +87,14 @@ def _entry(
     model: WindowModel,
     architecture: Architecture,
     weights: Weights,
+    kind: ScoreKind,
     ucl: float,
 ) -> ProofEntry:
-    expected = window_scores(windows, reconstruct(architecture, weights, windows))
+    expected = window_scores(windows, reconstruct(architecture, weights, windows), kind)
     scale = np.maximum(expected, ucl)
     near = expected <= NEAR * ucl
     errors = _relative(model.scores_scaled(np.ascontiguousarray(windows)), expected, scale)
-    rounded = window_scores(windows, reconstruct(architecture, weights, windows, dtype=np.float32))
+    rounded = window_scores(windows, reconstruct(architecture, weights, windows, dtype=np.float32), kind)
     return ProofEntry(
         windows=name,
         n=len(windows),

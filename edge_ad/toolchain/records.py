@@ -89,6 +89,8 @@ class Records:
             recording=asset.sha256,
             format=plan.format,
             architecture=plan.architecture(model),
+            scaler=plan.settings.scaler,
+            score=plan.settings.score,
             training=plan.settings.training,
         )
 

@@ -10,11 +10,17 @@ from typing import Any, Literal, get_args
 from edge_ad.bundle.codec import DecodeError, decode, encode
 from edge_ad.bundle.manifest import AlarmRuleEntry, Precision
 from edge_ad.detect.limit import LimitRule
+from edge_ad.detect.scaler import ScalerKind
+from edge_ad.detect.score import ScoreKind
 from edge_ad.errors import ConfigurationError
 from edge_ad.toolchain.bootstrap import BootstrapSettings
 
-MODEL_UNITS = {"full": 100, "tiny": 16}
-"""LSTM units of the encoder and of the decoder."""
+MODEL_UNITS: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
+    "full": ((100,), (100,)),
+    "tiny": ((16,), (16,)),
+    "stacked": ((16, 4), (4, 16)),
+}
+"""LSTM units of the encoder's and of the decoder's layers: the two of SKAB, and that of the bearing post."""
 
 
 Optimize = Literal["size", "speed", "auto"]
@@ -33,6 +39,8 @@ class TrainingSettings:
     patience: int = 5
     """Epochs without a better validation loss after which training stops."""
     learning_rate: float = 0.001
+    kernel_l2: float = 0.0
+    """Factor of the squares of the first layer's kernel that are added to the loss (L2, weight decay)."""
     keep: Literal["best", "last"] = "best"
     """Weights of which epoch are kept: the one with the best validation loss, or the last one, which
     is what the seed notebook does."""
@@ -49,6 +57,8 @@ class TrainingSettings:
             raise ValueError("validation_share must lie between 0 and 1")
         if not 0 < self.learning_rate < 1:
             raise ValueError("learning_rate must lie between 0 and 1")
+        if not 0 <= self.kernel_l2 <= 1:
+            raise ValueError("kernel_l2 must lie between 0 and 1")
 
 
 @dataclass(frozen=True)
@@ -146,6 +156,8 @@ class BuildSettings:
     models: tuple[str, ...] = ("full", "tiny")
     precisions: tuple[Precision, ...] = ("float32", "int8")
     optimize: Optimize = "size"
+    scaler: ScalerKind = "standard"
+    score: ScoreKind = "sum"
     training: TrainingSettings = TrainingSettings()
     limit: LimitRule = LimitRule()
     alarm: AlarmRuleEntry = AlarmRuleEntry()
@@ -160,8 +172,8 @@ class BuildSettings:
     def __post_init__(self) -> None:
         if self.build_number < 1:
             raise ValueError("build_number must be at least 1")
-        if self.window_length < 2:
-            raise ValueError("window_length must be at least 2")
+        if self.window_length < 1:
+            raise ValueError("window_length must be at least 1")
         if not self.models or not set(self.models) <= set(MODEL_UNITS):
             raise ValueError(f"models can be {', '.join(MODEL_UNITS)}")
         if len(set(self.precisions)) < len(self.precisions) or len(set(self.models)) < len(self.models):
@@ -176,6 +188,23 @@ class BuildSettings:
                 raise ValueError(f"no variant {variant!r} in this build; there are: {', '.join(known)}")
 
 
+BEARING_SETTINGS = BuildSettings(
+    window_length=1,
+    models=("stacked",),
+    scaler="min-max",
+    score="mean",
+    training=TrainingSettings(epochs=100, batch_size=10, validation_share=0.05, patience=100, keep="last"),
+    limit=LimitRule(percentile=100.0, factor=1.1, digits=3),
+)
+"""The protocol of the bearing post: all epochs, the last weights, and a UCL that is 110 % of the largest
+training score, rounded to 3 decimals."""
+
+
+def preset_settings(preset: str | None) -> BuildSettings:
+    """The settings that belong to a preset, before anybody says otherwise."""
+    return BEARING_SETTINGS if preset == "bearing" else BuildSettings()
+
+
 def _over(defaults: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
     """What was given, in front of the defaults; table by table."""
     merged = dict(defaults)
@@ -188,14 +217,14 @@ def _over(defaults: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def load_settings(path: Path) -> BuildSettings:
-    """Read settings from a TOML file; what it leaves out keeps its default.
+def load_settings(path: Path, defaults: BuildSettings | None = None) -> BuildSettings:
+    """Read settings from a TOML file; what it leaves out is as in `defaults`.
 
     Raises ConfigurationError naming the file and the key.
     """
     try:
         with path.open("rb") as file:
-            return decode(BuildSettings, _over(encode(BuildSettings()), tomllib.load(file)))
+            return decode(BuildSettings, _over(encode(defaults or BuildSettings()), tomllib.load(file)))
     except OSError as error:
         raise ConfigurationError(f"cannot read {path}: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, DecodeError) as error:

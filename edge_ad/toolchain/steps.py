@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edge_ad.bundle.manifest import Precision
 from edge_ad.detect.score import WindowScorer
@@ -72,14 +74,14 @@ def train_model(task: Task) -> str:
     prepared = prepare(workspace.recording(plan, task.asset), plan)
     settings = plan.settings.training
     architecture = plan.architecture(task.model)
-    trainer = trainer_for(architecture, settings.batch_size)
+    trainer = trainer_for(architecture, settings.batch_size, settings.kernel_l2)
     train_windows = prepared.windows[prepared.train]
     initial = initial_weights(architecture, settings.seed, task.asset.sha256)
     trained = trainer.fit(train_windows, settings, initial)
 
     finite = np.flatnonzero(prepared.finite)
     windows = prepared.windows[finite]
-    scorer = WindowScorer(*windows.shape[1:])
+    scorer = WindowScorer(windows.shape[1], windows.shape[2], plan.settings.score)
     scores = np.full(len(prepared.windows), np.nan)
     scores[finite] = [
         scorer.score(window, reconstruction)[1]
@@ -133,13 +135,14 @@ def evaluate_model(task: VariantTask) -> str:
     result = evaluate_variant(prepared, task.plan, content, stateful=conversion.stateful)
     architecture = task.plan.architecture(task.model)
     weights = load_weights(workspace.asset_file(task.asset.name, f"{task.model}.weights.npz"))
-    decisions = {
+    decisions: dict[str, NDArray[Any]] = {
         "scores": result.scores,
+        "contributions": result.contributions,
         "leaderboard": result.leaderboard,
         "streaming": result.streaming,
         "unknown": result.unknown,
     }
-    proved = (result.model, architecture, weights, prepared, result.limit.ucl)
+    proved = (result.model, architecture, weights, prepared, result.limit.ucl, task.plan.settings.score)
     record = EvaluationRecord(
         key=task.key,
         files=workspace.write_files(task.asset.name, {f"{variant}.decisions.npz": arrays_npz(decisions)}),

@@ -28,20 +28,28 @@ class TrainedModel:
     validation_losses: tuple[float, ...]
 
 
-def build_keras_model(architecture: Architecture) -> Any:
-    """The Keras model of an architecture, as in the seed notebook; weights are not trained."""
-    layers = load_keras().layers
-    unroll = architecture.window_length <= _LONGEST_UNROLLED
+def build_keras_model(architecture: Architecture, kernel_l2: float = 0.0) -> Any:
+    """The Keras model of an architecture, as in the seed notebook; weights are not trained.
 
-    def lstm(units: int, sequences: bool) -> Any:
+    `kernel_l2` is the factor of the squares of the first layer's kernel that are added to the loss.
+    """
+    layers, regularizers = load_keras().layers, load_keras().regularizers
+    unroll = 1 < architecture.window_length <= _LONGEST_UNROLLED
+
+    def lstm(units: int, sequences: bool, l2: float = 0.0) -> Any:
         return layers.LSTM(
-            units, activation=architecture.activation, return_sequences=sequences, unroll=unroll
+            units,
+            activation=architecture.activation,
+            return_sequences=sequences,
+            unroll=unroll,
+            kernel_regularizer=regularizers.L2(l2) if l2 else None,
         )
 
     inputs = layers.Input((architecture.window_length, architecture.n_channels))
     x = inputs
     for position, units in enumerate(architecture.encoder, start=1):
-        x = lstm(units, sequences=position < len(architecture.encoder))(x)
+        l2 = kernel_l2 if position == 1 else 0.0
+        x = lstm(units, sequences=position < len(architecture.encoder), l2=l2)(x)
     x = layers.RepeatVector(architecture.window_length)(x)
     for units in architecture.decoder:
         x = lstm(units, sequences=True)(x)
@@ -56,12 +64,12 @@ class Trainer:
     networks this small; here the weights and the optimizer's state are set back instead.
     """
 
-    def __init__(self, architecture: Architecture, batch_size: int) -> None:
+    def __init__(self, architecture: Architecture, batch_size: int, kernel_l2: float = 0.0) -> None:
         tf, keras = load_tensorflow(), load_keras()
         self._tf = tf
         self._architecture = architecture
         self._batch_size = batch_size
-        model = build_keras_model(architecture)
+        model = build_keras_model(architecture, kernel_l2)
         optimizer = keras.optimizers.Adam()
         optimizer.build(model.trainable_variables)
         self._model, self._optimizer = model, optimizer
@@ -76,7 +84,8 @@ class Trainer:
         def step(windows: Any, weight: Any) -> Any:
             with tf.GradientTape() as tape:
                 loss = loss_of(windows, model(windows, training=True), weight)
-            gradients = tape.gradient(loss, model.trainable_variables)
+                total = tf.add_n([loss, *model.losses]) if kernel_l2 else loss
+            gradients = tape.gradient(total, model.trainable_variables)
             optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
             return loss
 
@@ -160,9 +169,9 @@ class Trainer:
 
 
 @cache
-def trainer_for(architecture: Architecture, batch_size: int) -> Trainer:
+def trainer_for(architecture: Architecture, batch_size: int, kernel_l2: float = 0.0) -> Trainer:
     """The process's one trainer for a shape."""
-    return Trainer(architecture, batch_size)
+    return Trainer(architecture, batch_size, kernel_l2)
 
 
 def initial_weights(architecture: Architecture, seed: int, recording_sha256: str) -> Weights:

@@ -70,8 +70,8 @@ class BuildPlan:
 
     def architecture(self, model: str) -> Architecture:
         """The shape of a model of this build."""
-        units = MODEL_UNITS[model]
-        return Architecture(self.settings.window_length, len(self.format.channels), (units,), (units,))
+        encoder, decoder = MODEL_UNITS[model]
+        return Architecture(self.settings.window_length, len(self.format.channels), encoder, decoder)
 
 
 def variant_name(model: str, precision: Precision) -> str:

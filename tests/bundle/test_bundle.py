@@ -266,9 +266,9 @@ MANY = b"9" * 5000
 @pytest.mark.parametrize(
     ("change", "error"),
     [
-        (lambda t: t.replace(b'"schema":"1.2"', '"schema":"1.²"'.encode()), errors.BundleManifestError),
+        (lambda t: t.replace(b'"schema":"1.3"', '"schema":"1.²"'.encode()), errors.BundleManifestError),
         (
-            lambda t: t.replace(b'"schema":"1.2"', b'"schema":"1.' + b"9" * 5000 + b'"'),
+            lambda t: t.replace(b'"schema":"1.3"', b'"schema":"1.' + b"9" * 5000 + b'"'),
             errors.BundleManifestError,
         ),
         (
@@ -338,10 +338,11 @@ def test_golden_files_that_promise_too_much(data, content):
         bundles.unpack(with_member(data, GOLDEN, content))
 
 
-def test_a_bundle_of_an_older_schema_runs_as_before(toy_csv):
-    """Made by the version before: no flat runs, no quantiles, no severities in its manifest."""
-    older = bundles.read(DATA / "toy-1.1.edgead")
-    assert older.manifest.schema == "1.1"
+@pytest.mark.parametrize("schema", ["1.1", "1.2"])
+def test_a_bundle_of_an_older_schema_runs_as_before(toy_csv, schema):
+    """Made by versions before: without flat runs, quantiles and severities (1.1), or features (1.2)."""
+    older = bundles.read(DATA / f"toy-{schema}.edgead")
+    assert older.manifest.schema == schema
     assert older.manifest.unknown_keys == ()
     assert [severity.name for severity in older.manifest.alarm_rule.severities] == ["warning", "critical"]
     newer = bundles.read(DATA / "toy.edgead")

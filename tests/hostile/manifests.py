@@ -52,7 +52,7 @@ def replaced(old: str, new: str | bytes) -> Callable[[bytes], bytes]:
 def nested(opening: str, inner: str, closing: str, depth: int) -> Callable[[bytes], bytes]:
     """An attack by depth, in a key that a newer schema might have."""
     deep = opening * depth + inner + closing * depth
-    by_schema, by_key = '"schema":"1.2"', '{"alarm_rule"'
+    by_schema, by_key = '"schema":"1.3"', '{"alarm_rule"'
 
     def make(data: bytes) -> bytes:
         newer = replaced(by_schema, '"schema":"1.9"')(data)

@@ -5,7 +5,7 @@ import runpy
 from pathlib import Path
 
 from edge_ad.toolchain.datasets.formats import load_format
-from edge_ad.toolchain.settings import BuildSettings, load_settings
+from edge_ad.toolchain.settings import BEARING_SETTINGS, BuildSettings, load_settings
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -17,6 +17,17 @@ def test_the_example_files(tmp_path):
     assert load_format(path).channels[0].unit == "bar"
     path.write_text(blocks[1])
     assert load_settings(path) == BuildSettings()
+
+
+def test_the_example_files_of_snapshots(tmp_path):
+    blocks = re.findall(r"```toml\n(.*?)```", (ROOT / "docs" / "bearing.md").read_text(), re.S)
+    path = tmp_path / "example.toml"
+    path.write_text(blocks[0])
+    snapshots = load_format(path).snapshots
+    assert snapshots is not None
+    assert snapshots.kinds == ("mean-abs", "kurtosis")
+    path.write_text(blocks[1])
+    assert load_settings(path) == BEARING_SETTINGS
 
 
 def test_the_tool_writes_the_table_of_the_document(capsys):

@@ -33,7 +33,9 @@ def prepared():
     samples = rng.normal(size=(n, 3)) * growth[:, None]
     samples[170, 2] = np.nan
     labels = growth > 2
-    return prepare(Recording("pump", times, samples, CHANNELS, labels, 80, "0" * 64), PLAN)
+    return prepare(
+        Recording("pump", times, samples, CHANNELS, labels, np.arange(len(times)) < 80, "0" * 64), PLAN
+    )
 
 
 @pytest.fixture(scope="module", params=["float32", "int8"])

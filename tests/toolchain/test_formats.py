@@ -39,7 +39,7 @@ def test_a_format_survives_its_file(tmp_path_factory, recording_format):
     assert load_format(path) == recording_format
 
 
-@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("preset", ["pump", "skab"])
 def test_presets_have_skabs_eight_channels(preset):
     assert len(PRESETS[preset].channels) == 8
     assert all(channel.unit for channel in PRESETS[preset].channels)

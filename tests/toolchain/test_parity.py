@@ -274,7 +274,7 @@ def test_decisions_from_scores_alone():
     values = rng.random(60)
     values[[20, 21]] = np.nan
     whole = np.isfinite(values) & (rng.random(60) > 0.1)
-    found = decide(values, whole, AlarmRule(0.4, 2), window_length=4, train_rows=15)
+    found = decide(values, whole, AlarmRule(0.4, 2), window_length=4, tested=np.arange(len(values) + 3) >= 15)
     exceeds = [bool(v > 0.4) for v in values]
     streaming = [None] * 3 + [e if w else None for e, w in zip(exceeds, whole, strict=True)]
     assert found["streaming"].tolist() == naive.streaming_flags(streaming, 2)[15:]

@@ -25,7 +25,7 @@ def recording(n=100, train_rows=60, **changes):
         "samples": rng.normal([5, -300], [2, 0.01], (n, 2)),
         "channels": CHANNELS,
         "labels": None,
-        "train_rows": train_rows,
+        "in_train": np.arange(n) < train_rows,
         "sha256": "0" * 64,
     }
     return Recording(**{**fields, **changes})

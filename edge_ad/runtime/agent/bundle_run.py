@@ -59,6 +59,7 @@ class BundleRun:
             self._service.close(error)
             raise
         self.window_length = manifest.window_length
+        self.snapshots, self.layout = manifest.snapshots, options.format.layout(manifest.input)
         self.key = f"{self.service.label} {self.service.variant}{' resampled' * options.resample}"
         """What must be the same for a saved state to make sense."""
         self.newest: Decision | None = None

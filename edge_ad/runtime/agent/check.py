@@ -67,7 +67,15 @@ async def _checked(
     if part.kind == "mqtt":
         need_paho()
     else:
-        context = SourceContext(asset.name, manifest.sample_period_s, None, note, lambda text: None)
+        context = SourceContext(
+            asset.name,
+            manifest.sample_period_s,
+            None,
+            note,
+            lambda text: None,
+            manifest.snapshots,
+            asset.format.layout(manifest.input),
+        )
         await part.open(part.options, context).close()
     return manifest
 

@@ -315,6 +315,8 @@ class Pipeline:
             position=self._position,
             note=self._note,
             say=lambda text: self._troubles.over(self.options.name, text),
+            snapshots=self._running().snapshots,
+            layout=self._running().layout,
         )
 
     # --- bundles ------------------------------------------------------------------------------------

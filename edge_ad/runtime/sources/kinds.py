@@ -32,6 +32,7 @@ SOURCE_KINDS: Mapping[str, str] = MappingProxyType(
         "follow": "edge_ad.runtime.sources.followed",
         "mqtt": "edge_ad.runtime.sources.mqtt",
         "serial": "edge_ad.runtime.sources.serial_line",
+        "snapshots": "edge_ad.runtime.sources.snapshots",
         "stdin": "edge_ad.runtime.sources.standard_input",
         "tcp": "edge_ad.runtime.sources.tcp",
     }

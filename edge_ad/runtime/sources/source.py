@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
+from edge_ad.bundle.manifest import CsvFormat
+from edge_ad.detect.features import SnapshotFeatures
 from edge_ad.runtime.troubles import Note
 
 MOST_AT_ONCE = 256
@@ -46,6 +48,10 @@ class SourceContext:
     """Where it reports trouble."""
     say: Callable[[str], None]
     """Where it tells what is no trouble, such as that it is connected again."""
+    snapshots: SnapshotFeatures | None = None
+    """What a file of raw readings holds, where the asset's bundle was made of such."""
+    layout: CsvFormat = CsvFormat()
+    """How a sample is written as a line."""
 
 
 class Source(Protocol):

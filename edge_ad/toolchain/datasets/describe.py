@@ -81,7 +81,7 @@ def describe(path: Path, recording_format: RecordingFormat, name: str) -> Record
 def _describe_channel(recording: Recording, index: int, channel: Channel) -> ChannelDescription:
     column = recording.samples[:, index]
     finite = column[np.abs(column) < LARGEST_VALUE]
-    train = column[: recording.train_rows]
+    train = column[recording.in_train]
     return ChannelDescription(
         channel.name,
         channel.unit,

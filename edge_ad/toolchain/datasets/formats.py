@@ -10,23 +10,39 @@ from pathlib import Path
 
 from edge_ad.bundle.codec import DecodeError, decode
 from edge_ad.bundle.manifest import Channel, CsvFormat
+from edge_ad.detect.features import SnapshotFeatures
 from edge_ad.errors import ConfigurationError
 from edge_ad.toolchain.datasets.pump import PUMP_CHANNELS
 
 
 @dataclass(frozen=True)
 class TrainSpan:
-    """The rows at the start of a recording that show normal operation: a count, or up to a time."""
+    """The rows of a recording that show normal operation: those at its start, by a count or up to a time, or
+    some drawn at random.
+    """
 
     rows: int | None = None
     until: str | None = None
-    """Time stamp (as in the file) of the last row of the span."""
+    """Time stamp (as in the file) of the last row of the span; of snapshots, where that one is missing, the
+    last one before it counts."""
+    since: str | None = None
+    """Time stamp of the first row that is used at all: what comes before, such as a machine's running in, is
+    left out of the recording."""
+    share: float | None = None
+    """Share of the rows that are drawn at random; the others are tested. They come from all of the recording,
+    a failure at its end included: see docs/bearing.md. Only for windows of one sample."""
+    seed: int = 0
+    """Of the draw, which is that of scikit-learn's `train_test_split(test_size=1 - share)`."""
 
     def __post_init__(self) -> None:
-        if (self.rows is None) == (self.until is None):
-            raise ValueError("give either rows or until")
+        if sum(given is not None for given in (self.rows, self.until, self.share)) != 1:
+            raise ValueError("give either rows or until, or share for rows drawn at random")
         if self.rows is not None and self.rows < 1:
             raise ValueError("rows must be at least 1")
+        if self.share is not None and not 0 < self.share < 1:
+            raise ValueError("share must lie between 0 and 1")
+        if not 0 <= self.seed < 2**32:
+            raise ValueError("seed must be at least 0 and below 2**32")
 
 
 @dataclass(frozen=True)
@@ -46,6 +62,8 @@ class RecordingFormat:
     """By how much the mean step in time may differ from the nominal one, as a factor less one; 0: by any."""
     marks: tuple[str, ...] = ()
     """Further columns by which a file of this format is known; they are not read."""
+    snapshots: SnapshotFeatures | None = None
+    """Where a row is made of a file of raw readings: what that holds. Its features are the channels."""
 
     def __post_init__(self) -> None:
         names = [channel.name for channel in self.channels]
@@ -59,6 +77,9 @@ class RecordingFormat:
             raise ValueError("largest_gap_s must not be below sample_period_s")
         if not self.rate_tolerance >= 0:
             raise ValueError("rate_tolerance must not be negative")
+        if self.snapshots is not None and tuple(names) != self.snapshots.channel_names:
+            wanted = ", ".join(self.snapshots.channel_names)
+            raise ValueError(f"the channels must be the features of the snapshots, in order: {wanted}")
 
     def recognizes(self, columns: Sequence[str]) -> bool:
         """Whether a file with these columns is of this format."""
@@ -93,7 +114,28 @@ PUMP = RecordingFormat(
     marks=("simulated fault",),
 )
 
-PRESETS = {"pump": PUMP, "skab": SKAB}
+BEARING_SIGNALS = tuple(f"Bearing {number}" for number in (1, 2, 3, 4))
+"""Of the second test of NASA's bearing data; its documentation names no unit of the readings."""
+
+
+def snapshot_format(features: SnapshotFeatures, train: TrainSpan) -> RecordingFormat:
+    """The format of recordings made of snapshots every ten minutes, as NASA's."""
+    return RecordingFormat(
+        channels=tuple(Channel(name) for name in features.channel_names),
+        train=train,
+        sample_period_s=600.0,
+        largest_gap_s=3000.0,
+        snapshots=features,
+    )
+
+
+BEARING = snapshot_format(
+    # 20,480 readings at 20 kHz, and the train span: the seed's post
+    SnapshotFeatures(signals=BEARING_SIGNALS),
+    TrainSpan(since="2004-02-12 10:52:39", until="2004-02-15 12:52:39"),
+)
+
+PRESETS = {"bearing": BEARING, "pump": PUMP, "skab": SKAB}
 
 
 def load_format(path: Path) -> RecordingFormat:
@@ -124,11 +166,9 @@ def format_toml(recording_format: RecordingFormat) -> str:
     lines += ["", "[input]"]
     for key in ("separator", "decimal", "time_column", "time_format"):
         lines.append(f"{key} = {_quoted(getattr(source, key))}")
-    lines += ["", "[train]  # the rows at the start that show normal operation"]
-    if recording_format.train.rows is not None:
-        lines.append(f"rows = {recording_format.train.rows}")
-    else:
-        lines.append(f"until = {_quoted(recording_format.train.until or '')}")
+    lines += _train_lines(recording_format.train)
+    if recording_format.snapshots is not None:
+        lines += _snapshot_lines(recording_format.snapshots)
     for channel in recording_format.channels:
         lines += ["", "[[channels]]", f"name = {_quoted(channel.name)}"]
         lines.append(f"unit = {_quoted(channel.unit)}")
@@ -139,6 +179,30 @@ def format_toml(recording_format: RecordingFormat) -> str:
         if channel.flat_after is not None:
             lines.append(f"flat_after = {channel.flat_after}")
     return "\n".join(lines) + "\n"
+
+
+def _train_lines(span: TrainSpan) -> list[str]:
+    lines = ["", "[train]  # the rows that show normal operation"]
+    if span.since is not None:
+        lines.append(f"since = {_quoted(span.since)}  # earlier rows are left out")
+    if span.rows is not None:
+        return [*lines, f"rows = {span.rows}"]
+    if span.until is not None:
+        return [*lines, f"until = {_quoted(span.until)}"]
+    return [*lines, f"share = {span.share!r}  # drawn at random", f"seed = {span.seed}"]
+
+
+def _snapshot_lines(features: SnapshotFeatures) -> list[str]:
+    lines = ["", "[snapshots]  # of raw readings, one file per row; the channels are their features"]
+    lines.append(f"signals = [{', '.join(map(_quoted, features.signals))}]")
+    lines += [f"rows = {features.rows}", f"rate_hz = {features.rate_hz!r}"]
+    lines.append(f"kinds = [{', '.join(map(_quoted, features.kinds))}]")
+    if features.band_edges_hz:
+        lines.append(f"band_edges_hz = {list(features.band_edges_hz)!r}")
+    lines.append(f"drop_first_row = {str(features.drop_first_row).lower()}")
+    lines.append(f"separator = {_quoted(features.separator)}")
+    lines.append(f"name_format = {_quoted(features.name_format)}  # of a file's name")
+    return lines
 
 
 def _quoted(text: str) -> str:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from edge_ad.bundle.manifest import Channel
 from edge_ad.errors import DataError
-from edge_ad.runtime.sources.csv_lines import CsvLines, Sample
+from edge_ad.runtime.sources.csv_lines import CsvLines, Sample, time_parser
 from edge_ad.toolchain.datasets.formats import RecordingFormat
 
 
@@ -29,8 +29,8 @@ class Recording:
     channels: tuple[Channel, ...]
     labels: NDArray[np.bool_] | None
     """`(n,)`, True where the row is anomalous; None for a recording that nobody labelled."""
-    train_rows: int
-    """The first rows, which show normal operation."""
+    in_train: NDArray[np.bool_]
+    """`(n,)`: the rows that show normal operation, to learn from. The others are tested on."""
     sha256: str
     """Digest of the file the recording was read from."""
     not_used: tuple[str, ...] = ()
@@ -38,6 +38,16 @@ class Recording:
 
     def __len__(self) -> int:
         return len(self.times)
+
+    @property
+    def train_rows(self) -> int:
+        """Number of rows to learn from."""
+        return int(self.in_train.sum())
+
+    @property
+    def tested(self) -> NDArray[np.bool_]:
+        """`(n,)`: the rows that are not learned from."""
+        return ~self.in_train
 
 
 def read_recording(path: Path, recording_format: RecordingFormat, name: str) -> Recording:
@@ -57,11 +67,14 @@ def read_recording(path: Path, recording_format: RecordingFormat, name: str) -> 
     if labelled:
         labels = _labels(path, samples, values[:, -1], str(recording_format.label_column))
         values = np.ascontiguousarray(values[:, :-1])
-    train_rows = _train_rows(path, samples, recording_format)
+    first = _first_row(path, samples, recording_format)
+    samples, times, values = samples[first:], times[first:], values[first:]
+    labels = None if labels is None else labels[first:]
+    in_train = _in_train(path, samples, recording_format)
     used = {recording_format.input.time_column, recording_format.label_column}
     used |= {channel.name for channel in recording_format.channels}
     not_used = tuple(column for column in header if column not in used)
-    return Recording(name, times, values, recording_format.channels, labels, train_rows, digest, not_used)
+    return Recording(name, times, values, recording_format.channels, labels, in_train, digest, not_used)
 
 
 def _read_rows(path: Path, recording_format: RecordingFormat) -> tuple[list[Sample], list[str], str]:
@@ -104,6 +117,36 @@ def _labels(path: Path, samples: list[Sample], column: NDArray[np.float64], name
     return labels
 
 
+def _first_row(path: Path, samples: list[Sample], recording_format: RecordingFormat) -> int:
+    since = recording_format.train.since
+    if since is None:
+        return 0
+    time = _time_of(since, recording_format)
+    for index, sample in enumerate(samples):
+        if sample.stamp.strip() == since or (time is not None and sample.time >= time):
+            return index
+    raise DataError(f"{path}: no row is as late as {since!r}, before which rows are left out")
+
+
+def _in_train(path: Path, samples: list[Sample], recording_format: RecordingFormat) -> NDArray[np.bool_]:
+    span = recording_format.train
+    in_train = np.zeros(len(samples), bool)
+    if span.share is None:
+        in_train[: _train_rows(path, samples, recording_format)] = True
+        return in_train
+    # As scikit-learn does it: the test rows first, as many as rounded up, and then those to train on.
+    n_test = math.ceil(len(samples) * (1 - span.share) - 1e-9)
+    in_train[np.random.RandomState(span.seed).permutation(len(samples))[n_test:]] = True
+    return in_train
+
+
+def _time_of(stamp: str, recording_format: RecordingFormat) -> float | None:
+    try:
+        return time_parser(recording_format.input)(stamp)
+    except ValueError:
+        return None
+
+
 def _train_rows(path: Path, samples: list[Sample], recording_format: RecordingFormat) -> int:
     span = recording_format.train
     if span.rows is not None:
@@ -116,4 +159,8 @@ def _train_rows(path: Path, samples: list[Sample], recording_format: RecordingFo
     for index, sample in enumerate(samples):
         if sample.stamp.strip() == span.until:
             return index + 1
+    # The snapshot of that very time may have been left out; in other recordings it is a slip of the pen.
+    time = _time_of(str(span.until), recording_format) if recording_format.snapshots else None
+    if time is not None and samples[0].time <= time < samples[-1].time:
+        return sum(sample.time <= time for sample in samples)
     raise DataError(f"{path}: no row has the time stamp {span.until!r} that ends the train span")

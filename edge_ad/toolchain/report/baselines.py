@@ -52,7 +52,7 @@ def asset_baselines(prepared: Prepared, plan: BuildPlan) -> AssetBaselines | Non
     recording = prepared.recording
     if recording.labels is None:
         return None
-    labels = recording.labels[recording.train_rows :]
+    labels = recording.labels[recording.tested]
     with np.errstate(invalid="ignore", over="ignore"):
         scores = np.abs(prepared.windows).mean(axis=(1, 2), dtype=np.float64)
     alarm = plan.settings.alarm
@@ -62,7 +62,7 @@ def asset_baselines(prepared: Prepared, plan: BuildPlan) -> AssetBaselines | Non
         prepared.whole,
         rule,
         window_length=plan.settings.window_length,
-        train_rows=recording.train_rows,
+        tested=recording.tested,
     )
     judged = {rule: confusion(labels, flags) for rule, flags in alarms.items()}
     return AssetBaselines(labels, recording.train_rows, judged)

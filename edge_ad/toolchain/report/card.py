@@ -58,10 +58,10 @@ def model_card(
     """The card of one bundle, as it is about to be packed; `caveats` belong to its asset's F1."""
     said = stated(plan, asset)
     sections = (
-        _head(manifest),
+        _head(manifest, plan),
         _use(manifest, said),
         _channels(manifest),
-        _data(manifest, asset, said),
+        _data(manifest, asset, plan),
         _quality(manifest, plan, members, caveats),
         _making(manifest, plan),
         _terms(said),
@@ -69,12 +69,12 @@ def model_card(
     return "\n\n".join("\n".join(lines) for lines in sections) + "\n"
 
 
-def _head(manifest: Manifest) -> list[str]:
+def _head(manifest: Manifest, plan: BuildPlan) -> list[str]:
     checked = "The parity gate passed." if manifest.parity_passed else f"**{_UNCHECKED}**"
     return [
         f"# Model card: {_inline(manifest.asset)}",
         "",
-        f"Autoencoders that learned the normal operation of {_inline(manifest.asset)} from the first "
+        f"Autoencoders that learned the normal operation of {_inline(manifest.asset)} from {_which(plan)} "
         f"{manifest.provenance.train_rows} rows of one recording. They score how badly the last "
         f"{manifest.window_length} samples fit what they learned. An alarm is {manifest.alarm_rule.text()} "
         "(upper control limit).",
@@ -108,14 +108,15 @@ def _channels(manifest: Manifest) -> list[str]:
     return ["## Channels", "", *_table(("channel", "unit", "plausible range"), rows)]
 
 
-def _data(manifest: Manifest, asset: AssetSource, said: CardSettings) -> list[str]:
+def _data(manifest: Manifest, asset: AssetSource, plan: BuildPlan) -> list[str]:
+    said = plan.settings.card
     windows = manifest.variants[0].limit.n_train_windows
     return [
         "## Training data",
         "",
         f"- Source: {_stated(said, 'data_source')}",
         f"- Licence: {_stated(said, 'data_licence')}",
-        f"- Rows: {asset.n_rows}, of which the first {manifest.provenance.train_rows} were learned from "
+        f"- Rows: {asset.n_rows}, of which {_which(plan)} {manifest.provenance.train_rows} were learned from "
         f"({windows} whole windows)",
         f"- SHA-256 of the recording: `{manifest.provenance.data_sha256}`",
     ]
@@ -170,15 +171,27 @@ def _making(manifest: Manifest, plan: BuildPlan) -> list[str]:
         f"- Training: adam on the mean absolute error, learning rate {training.learning_rate:g}, batches of "
         f"{training.batch_size}, at most {training.epochs} epochs, the last "
         f"{100 * training.validation_share:g} % of the windows held out, patience {training.patience}; "
-        f"weights of {_KEPT[training.keep]} kept",
+        f"weights of {_KEPT[training.keep]} kept{_regularized(training.kernel_l2)}",
         f"- Seed: {training.seed}, together with the recording's digest",
         f"- Windows of {manifest.window_length} samples; {manifest.scaler.kind} scaler, fitted on the "
         "training rows",
-        f"- UCL: percentile {limit.percentile:g} of the training windows' scores, times {limit.factor:g}; of "
-        "each variant its own",
+        f"- UCL: percentile {limit.percentile:g} of the training windows' scores, times {limit.factor:g}"
+        f"{_rounded(limit.digits)}; of each variant its own",
         f"- Converted for {plan.settings.optimize}: {forms}",
         f"- Versions: {_inline(versions)}",
     ]
+
+
+def _which(plan: BuildPlan) -> str:
+    return "the first" if plan.format.train.share is None else "a random"
+
+
+def _regularized(kernel_l2: float) -> str:
+    return f"; L2 of {kernel_l2:g} on the first kernel" if kernel_l2 else ""
+
+
+def _rounded(digits: int | None) -> str:
+    return "" if digits is None else f", rounded to {digits} decimals"
 
 
 def _terms(said: CardSettings) -> list[str]:

@@ -8,15 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_ad.bundle.manifest import Precision
+from edge_ad.errors import ConfigurationError
 from edge_ad.runtime.window_model import WindowModel
 from edge_ad.toolchain.datasets.recording import Recording
+from edge_ad.toolchain.pack import smallest
 from edge_ad.toolchain.preparation import Prepared, prepare
 from edge_ad.toolchain.records import ConversionRecord, EvaluationRecord, Records, TrainingRecord
 from edge_ad.toolchain.report.baselines import AssetBaselines, asset_baselines
 from edge_ad.toolchain.report.detection import Detection, detection
 from edge_ad.toolchain.workspace import AssetSource, BuildPlan, Workspace, load_arrays, variant_name
-
-_ORDER = [f"{model}-{form}" for model in ("tiny", "full") for form in ("int8", "float32", "int8-full")]
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def default_variant(plan: BuildPlan) -> str:
     """Name of the form that a device runs unless told otherwise: the smallest there is."""
     models, precisions = plan.settings.models, plan.settings.precisions
     names = plan.settings.variants or [f"{model}-{form}" for model in models for form in precisions]
-    return next(name for name in _ORDER if name in names)
+    return smallest(list(names))
 
 
 def asset_facts(workspace: Workspace, plan: BuildPlan, asset: AssetSource) -> AssetFacts:
@@ -78,6 +78,11 @@ def asset_facts(workspace: Workspace, plan: BuildPlan, asset: AssetSource) -> As
 
     Raises ConfigurationError where a step has yet to run, DataError, InterpreterError.
     """
+    if plan.format.train.share is not None:
+        raise ConfigurationError(
+            "a page shows training rows first and test rows after them, and this build drew them at random "
+            "(--split random): its figures are in report.json, its scores in scored/"
+        )
     records = Records(workspace, plan)
     prepared = prepare(workspace.recording(plan, asset), plan)
     recording = prepared.recording

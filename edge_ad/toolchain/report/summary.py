@@ -132,7 +132,7 @@ def _counts(record: EvaluationRecord, rule: str) -> Confusion:
 
 
 def _train_rows(workspace: Workspace, plan: BuildPlan) -> int:
-    if plan.format.train.rows is not None:
+    if plan.format.train.rows is not None and plan.format.train.since is None:
         return plan.format.train.rows * len(plan.assets)
     return sum(workspace.recording(plan, asset).train_rows for asset in plan.assets)
 
@@ -144,6 +144,15 @@ def _anomalous_share(counts: Confusion) -> float | None:
 def _always_on_f1(counts: Confusion) -> float | None:
     anomalous = counts.true_positive + counts.false_negative
     return Confusion(anomalous, counts.n_rows - anomalous, 0, 0).f1
+
+
+def leaderboard_note(window_length: int, alarm: str) -> str:
+    """What tells the two rules apart, for people."""
+    device = f"a device decides by the streaming rule ({alarm})"
+    if window_length == 1:
+        return f"The leaderboard rule flags each row whose own score exceeds the UCL; {device}."
+    ahead = max(window_length - 2, 0)
+    return f"The leaderboard rule looks ahead by {ahead} samples, as the published figures do; {device}."
 
 
 def caveats(plan: BuildPlan, counts: Confusion, unknown_share: float, n_unlabelled: int = 0) -> list[str]:
@@ -166,10 +175,13 @@ def caveats(plan: BuildPlan, counts: Confusion, unknown_share: float, n_unlabell
             "The recordings are simulated: they show that the chain works, not how well it "
             "detects on your machine."
         )
+    if plan.format.train.share is not None:
+        notes.append(
+            f"The training rows are {plan.format.train.share:.0%} of all, drawn at random: what was wrong "
+            "with the machine is among them."
+        )
     notes += [
-        f"The leaderboard rule looks ahead by {plan.settings.window_length - 2} samples, as the published "
-        "figures do; a device decides by the streaming rule "
-        f"({plan.settings.alarm.text()}).",
+        leaderboard_note(plan.settings.window_length, plan.settings.alarm.text()),
         f"{unknown_share:.1%} of the test rows are 'unknown' in the stream (no whole window); they count "
         "as no alarm.",
         "Scores are per row and never point-adjusted.",

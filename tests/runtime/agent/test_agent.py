@@ -425,7 +425,7 @@ def test_check_reads_the_bundles_and_starts_nothing(tmp_path):
     config = tmp_path / "agent.toml"
     config.write_text(ASSET)
     result = edge_ad("agent", "--check", config, cwd=tmp_path)
-    assert (result.returncode, result.stdout) == (0, "a: build 1 (b0ed6add1819)\n")
+    assert (result.returncode, result.stdout) == (0, "a: build 1 (db3920eb908e)\n")
     config.write_text(ASSET.replace(str(TOY), "gone.edgead"))
     result = edge_ad("agent", "--check", config, cwd=tmp_path)
     assert result.returncode == 3
@@ -475,7 +475,7 @@ def test_check_tells_all_that_can_be_known(rest, words, tmp_path):
     config.write_text(ASSET + rest)
     result = edge_ad("agent", "--check", config, "--store", tmp_path / "store", cwd=tmp_path)
     assert words in result.stderr
-    assert "a: build 1 (b0ed6add1819)" in result.stdout
+    assert "a: build 1 (db3920eb908e)" in result.stdout
     assert (result.returncode == 0) == ("exec" in rest)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["agent.toml"]
 

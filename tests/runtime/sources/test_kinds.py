@@ -107,7 +107,7 @@ def test_an_unknown_kind():
     with pytest.raises(ConfigurationError) as caught:
         load_source("opc", {})
     assert str(caught.value).startswith(
-        "no kind of source is called 'opc'; there are: file, follow, mqtt, serial, stdin, tcp"
+        "no kind of source is called 'opc'; there are: file, follow, mqtt, serial, snapshots, stdin, tcp"
     )
 
 
