@@ -407,6 +407,8 @@ class TestBooted:
 
 
 class TestCache:
+    built = pi_rootfs.cache.place(pi_rootfs.ROOTS[NATIVE])
+
     @pytest.fixture
     def empty(self, tmp_path, monkeypatch):
         monkeypatch.setenv("EDGE_AD_PI_ROOTS", str(tmp_path / "roots"))
@@ -441,6 +443,20 @@ class TestCache:
         cli = [sys.executable, Path(pi_rootfs.__file__).parent, "clean"]
         subprocess.run(cli, check=True, capture_output=True)
         assert not cache.partial(recipe).exists()
+
+    def test_a_root_in_use_is_not_removed(self, empty, tmp_path):
+        path = cache.place(pi_rootfs.ROOTS[NATIVE])
+        subprocess.run(["cp", "-a", self.built, tmp_path / "copy"], check=True)
+        empty.mkdir()
+        (tmp_path / "copy").rename(path)
+        cli = [sys.executable, Path(pi_rootfs.__file__).parent, "clean", NATIVE]
+        with pi_rootfs.Machine.open(NATIVE, tmp_path / "machine"):
+            done = subprocess.run(cli, capture_output=True, text=True, check=False)
+            assert done.returncode == 1
+            assert "is in use" in done.stderr
+            assert path.exists()
+        subprocess.run(cli, capture_output=True, check=True)
+        assert list(empty.iterdir()) == []
 
     def test_listed_and_run_from_the_command_line(self):
         cli = [sys.executable, Path(pi_rootfs.__file__).parent]
