@@ -50,13 +50,13 @@ def _sweep(recipe: Recipe) -> None:
 def _build(recipe: Recipe) -> None:
     partial, log = cache.partial(recipe), cache.log(recipe)
     partial.mkdir()
-    with Progress(recipe.name) as progress:
+    with cache.used(partial), Progress(recipe.name) as progress:
         _quick_dpkg(partial)
         _debootstrap(recipe, partial, log, progress)
         progress.last_step()
         native.tidy(partial, cache.tools(recipe))
         _finish(recipe, partial)
-    partial.rename(cache.place(recipe))
+        partial.rename(cache.place(recipe))
     log.unlink(missing_ok=True)
     say(recipe.name, f"built in {progress.seconds:.0f} s: {cache.place(recipe)}")
 
@@ -132,7 +132,8 @@ def _environment(recipe: Recipe) -> dict[str, str]:
     """
     emulated = processor.emulated(recipe.architecture)
     model = {processor.VARIABLE: emulated.model} if emulated else {}
-    return {**os.environ, **model, "LC_ALL": "C", "DEBIAN_FRONTEND": "noninteractive"}
+    plain = {"PATH": host.search_path(), "LC_ALL": "C", "DEBIAN_FRONTEND": "noninteractive"}
+    return {**os.environ, **model, **plain}
 
 
 def _finish(recipe: Recipe, root: Path) -> None:
