@@ -262,7 +262,7 @@ def test_after_an_interruption_it_goes_back_to_what_served_before(
     before = everything(server)
     order, _ = upgrade()
     cut = prepared.deploy(
-        *order, at="bundle", then=lambda: server.ssh(f"sudo kill -KILL {worker_pid(server)}", check=False)
+        *order, at="settings", then=lambda: server.ssh(f"sudo kill -KILL {worker_pid(server)}", check=False)
     )
     assert cut.code == 1, cut.stderr
     record = json.loads(server.ssh("sudo cat /opt/edge-ad/deploy/record.json").stdout)
