@@ -15,7 +15,7 @@ help:
 	@echo 'make demo     the main job on the simulated pump: train, convert, gate, pack, run, report'
 	@echo 'make pictures the pictures of the report in docs/, by a real browser (chromium, chromium-driver)'
 	@echo 'make test     lint, types, tests'
-	@echo 'make test-pi  the device tests in environments that hold only what a device installs'
+	@echo 'make test-pi  the device tests, decisions and deployment on root file systems of a Raspberry Pi (root; 20 minutes)'
 	@echo 'make bench    latency and memory of the demo bundle on this machine, as JSON (minutes)'
 	@echo 'make bench-convert SKAB=FOLDER  our converted forms against the stock routes (half an hour)'
 	@echo 'make bench-agent  what the agent takes of memory and processor, and MQTT at 1,000 messages/s (minutes)'
@@ -64,7 +64,7 @@ lint: setup
 	$(BIN)/mypy
 
 test-pi: setup
-	$(BIN)/python tools/test_on_device.py
+	$(BIN)/python tools/pi_tests
 
 bench: setup
 	@test -e $(DEMO)/bundles/pump-0.edgead || $(MAKE) demo

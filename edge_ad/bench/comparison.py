@@ -111,7 +111,11 @@ def _measured(benchmark: BenchmarkFile) -> dict[tuple[str, str, int], Result]:
 
 def _titles(benchmark: BenchmarkFile) -> str:
     titles = [result.title for result in benchmark.results if result.runs]
-    titles += [f"instructions of {found.title}" for found in benchmark.instructions if not found.problem]
+    titles += [
+        f"instructions of {found.title} by {found.counter}"
+        for found in benchmark.instructions
+        if not found.problem
+    ]
     return ", ".join(titles) or "nothing"
 
 
@@ -145,9 +149,7 @@ def _rows(a: Result, b: Result, *, stages: bool) -> list[Row]:
 
 
 def _same(a: InstructionCount, b: InstructionCount) -> bool:
-    keys = [
-        (found.engine, found.variant, found.architecture, found.counter.partition(" ")[0]) for found in (a, b)
-    ]
+    keys = [(found.engine, found.variant, found.architecture, found.counter) for found in (a, b)]
     return keys[0] == keys[1] and not a.problem and not b.problem
 
 

@@ -24,17 +24,16 @@ def verdict(
 ) -> tuple[Finding, ...]:
     """What speaks against trusting results that were measured between two looks at the machine."""
     between = [state for result in results for state in (result.before, result.after) if state is not None]
-    found = [
-        *machine_findings(
+    found = [*measurement_findings(results, instructions)]
+    if results:  # instructions are the same whatever the machine does
+        found += machine_findings(
             host,
             before,
             [before.state, *between, after.state],
             others_cpus=_most(result.others_cpus for result in results),
             stolen_cpus=_most(result.stolen_cpus for result in results),
             busiest=busiest,
-        ),
-        *measurement_findings(results, instructions),
-    ]
+        )
     return tuple(sorted(found, key=lambda finding: _ORDER.index(finding.weight)))
 
 

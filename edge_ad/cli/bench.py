@@ -149,7 +149,14 @@ def measure(
 
     if rootfs is not None and not instructions:
         raise ConfigurationError("--rootfs goes with --instructions: durations in an emulator say nothing")
+    if rootfs is not None and on is not None:
+        raise ConfigurationError("--rootfs is for this machine, not with --on")
     _require_folder(output)
+    if on is not None:
+        from edge_ad.cli.bench_on import measure_on
+
+        _show(measure_on(click.get_current_context()), output, as_json=as_json, stages=stages)
+        return
     manifest = find_bundle(bundle, store).bundle.manifest
     names = wanted_variants(manifest, variants)
     observation = Observation()

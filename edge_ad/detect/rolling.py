@@ -51,7 +51,8 @@ class RollingDay:
         changes = (np.flatnonzero(hours[1:] != hours[:-1]) + 1).tolist()
         for first, end in pairwise([0, *changes, len(times)]):
             self._turn_to(float(hours[first]))
-            counts = np.bincount(columns[first:end], minlength=len(self.ever))
+            there = columns[first:end].astype(np.intp, copy=False)  # no int64 on a 32-bit board
+            counts = np.bincount(there, minlength=len(self.ever))
             self._row += counts
             self.ever += counts
 

@@ -39,7 +39,8 @@ class DurationHistograms:
         self._make_room(int(buckets.min()), int(buckets.max()))
         n_rows, n_columns = self._counts.shape
         places = buckets - self._first + np.arange(n_rows)[:, None] * n_columns
-        self._counts += np.bincount(places.ravel(), minlength=self._counts.size).reshape(n_rows, n_columns)
+        flat = places.ravel().astype(np.intp, copy=False)  # bincount takes no int64 on a 32-bit board
+        self._counts += np.bincount(flat, minlength=self._counts.size).reshape(n_rows, n_columns)
         self._sums += durations_ns.sum(axis=1)
         np.maximum(self._largest, durations_ns.max(axis=1), out=self._largest)
         self.count += durations_ns.shape[1]

@@ -115,6 +115,8 @@ def test_both_uses_have_their_help():
         (["toy", "--period", "nan"], 2, "not a number"),
         (["toy", "--rootfs", "/"], 2, "--rootfs goes with --instructions"),
         (["toy", "--instructions", "--rootfs", "/none"], 2, "there is no /opt/edge-ad/bin/python in /none"),
+        (["toy", "--instructions", "--rootfs", "/", "--on", "pi@nowhere"], 2, "not with --on"),
+        (["toy", "--on", "pi@nowhere", "--ssh-config", "/dev/null", "--keras"], 2, "not with --on"),
         (["toy", "-o", "none/bench.json"], 1, "there is no folder none"),
         (["none.edgead"], 3, "none.edgead"),
     ],

@@ -16,12 +16,22 @@ COMMAND = [sys.executable, "-m", "edge_ad"]
 INTERPRETERS = [name for name in ("ai_edge_litert", "tflite_runtime") if find_spec(name)]
 """Packages that run models here; without any, numpy does."""
 FIRST_FULL_WINDOW = 10
+EMULATED = "EDGE_AD_EMULATED" in os.environ
+"""Whether this processor is translated for another: everything takes ten times as long, and a process also
+has the translator and what it has translated in its memory, some 40 MB."""
+PATIENCE = 10 if EMULATED else 1
+MEMORY = 2 if EMULATED else 1
 
 
 def run(*arguments, **options):
     """Run `edge-ad` to its end."""
     return subprocess.run(
-        [*COMMAND, *map(str, arguments)], capture_output=True, text=True, check=False, timeout=120, **options
+        [*COMMAND, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120 * PATIENCE,
+        **options,
     )
 
 
@@ -67,7 +77,7 @@ def test_a_recording_gets_the_workstations_decisions(toy_bundle_path, toy_csv, t
     assert summary["scored"] == sum(line["score"] is not None for line in lines)
     assert summary["alarms"] == sum(line["alarm"] for line in lines) > 0
     assert set(summary["latency_us"]) == {"admit", "scale", "infer", "score", "decide", "total"}
-    assert summary["peak_rss_bytes"] <= 80e6
+    assert summary["peak_rss_bytes"] <= 80e6 * MEMORY
 
 
 def test_the_summary_can_be_kept(toy_bundle_path, toy_csv, tmp_path):
@@ -100,7 +110,7 @@ def test_a_live_stream_is_answered_line_by_line(toy_bundle_path, toy_csv):
             assert json.loads(process.stdout.readline())["time"] == row.split(";")[0]
         process.stdin.close()
         assert process.stdout.read() == ""
-        assert process.wait(30) == 0
+        assert process.wait(30 * PATIENCE) == 0
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
@@ -111,7 +121,7 @@ def test_signals_end_a_stream_with_its_summary(toy_bundle_path, toy_csv, number,
         for _ in range(FIRST_FULL_WINDOW):
             process.stdout.readline()
         process.send_signal(number)
-        assert process.wait(30) == code
+        assert process.wait(30 * PATIENCE) == code
         summary = json.loads(process.stderr.read().splitlines()[-1])
     assert summary["samples"] == FIRST_FULL_WINDOW
     assert summary["interrupted"] == (code == 130)
@@ -124,7 +134,9 @@ def test_a_reader_that_has_seen_enough_is_a_normal_end(toy_bundle_path, tmp_path
     command = (
         f"{sys.executable} -m edge_ad run {toy_bundle_path} {samples} | head -n 1; echo ${{PIPESTATUS[0]}}"
     )
-    result = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False, timeout=120)
+    result = subprocess.run(
+        ["bash", "-c", command], capture_output=True, text=True, check=False, timeout=120 * PATIENCE
+    )
     line, status = result.stdout.splitlines()
     assert json.loads(line)["state"] == "warming"
     assert status == "0"
@@ -162,6 +174,7 @@ def resident_kb(pid):
         return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") // 1024
 
 
+@pytest.mark.skipif(EMULATED, reason="minutes, and what grows would be the translator's memory")
 def test_memory_stays_flat(toy_bundle_path, tmp_path):
     with (
         subprocess.Popen([sys.executable, "-c", SAMPLES, "120000"], stdout=subprocess.PIPE) as source,
@@ -180,7 +193,7 @@ def test_memory_stays_flat(toy_bundle_path, tmp_path):
                 early = resident_kb(process.pid)
             elif number == 119_000:
                 late = resident_kb(process.pid)
-        assert process.wait(30) == 0
+        assert process.wait(30 * PATIENCE) == 0
     assert number - 1 == 120_000
     assert early > 0
     assert late - early <= 1024
@@ -302,7 +315,7 @@ def test_a_service_that_is_stopped_before_its_first_line(toy_bundle_path):
             assert process.poll() is None
         time.sleep(0.5)  # now it waits for a line; were it not, the code would be 143
         process.send_signal(signal.SIGTERM)
-        assert process.wait(30) in (0, 143), process.stderr.read()
+        assert process.wait(30 * PATIENCE) in (0, 143), process.stderr.read()
 
 
 def test_json_on_stderr_is_all_there_is(toy_bundle_path, toy_csv):
@@ -323,8 +336,8 @@ def test_a_line_that_never_ends_does_not_fill_the_memory(toy_bundle_path, toy_cs
         process.stdin.flush()
         grown = resident_kb(process.pid)
         process.stdin.close()
-        assert process.wait(30) == 5
-    assert grown < 100_000
+        assert process.wait(30 * PATIENCE) == 5
+    assert grown < 100_000 * MEMORY
 
 
 def test_what_only_a_workstation_can_do_is_said_in_a_line(tmp_path, toy_csv):

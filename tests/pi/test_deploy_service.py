@@ -3,6 +3,7 @@
 import json
 import subprocess
 import time
+from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from pathlib import Path
 
@@ -253,21 +254,63 @@ def test_wherever_it_is_interrupted_the_same_again_converges(prepared, server, u
     assert set(third.steps("done")) == {"upload", "clean"}, third.events
 
 
-def test_after_an_interruption_it_goes_back_to_what_served_before(prepared, server, upgrade, later, tmp_path):
-    """Killed when half was changed, and what follows does not work either."""
+@pytest.mark.parametrize("asset", ["toy", "third"])
+def test_after_an_interruption_it_goes_back_to_what_served_before(
+    prepared, server, upgrade, later, tmp_path, asset
+):
+    """Killed when half was changed, and what follows, of whatever asset, does not work either."""
     before = everything(server)
     order, _ = upgrade()
     cut = prepared.deploy(
-        *order, at="bundle", then=lambda: server.ssh(f"sudo kill -KILL {worker_pid(server)}", check=False)
+        *order, at="settings", then=lambda: server.ssh(f"sudo kill -KILL {worker_pid(server)}", check=False)
     )
     assert cut.code == 1, cut.stderr
     record = json.loads(server.ssh("sudo cat /opt/edge-ad/deploy/record.json").stdout)
     assert record["before"] is not None  # a change is under way
     broken = ["--config", settings(tmp_path, "broken", BROKEN_SPOOL), "--healthy-within", 20]
-    outcome = prepared.deploy(later()[0], *broken)
+    outcome = prepared.deploy(later(lambda manifest: manifest.update(asset=asset))[0], *broken)
     assert outcome.code == 1, outcome.stderr
     assert everything(server) == before
     assert is_active(server)
+
+
+def test_settings_keep_their_owner_and_mode(prepared, server, later):
+    """They may hold what is not for everybody; so may copies of them."""
+    config = "/etc/edge-ad/agent.toml"
+    server.ssh(f"sudo chown root:edge-ad {config}; sudo chmod 640 {config}")
+    assert prepared.deploy(later(lambda manifest: manifest.update(asset="fourth"))[0]).code == 0
+    assert is_active(server)
+    files = f"{config} {config}.before /opt/edge-ad/deploy/record.json"
+    shown = server.ssh(f"sudo stat -c '%U:%G %a' {files}").stdout.split("\n")
+    assert shown[:3] == ["root:edge-ad 640", "root:edge-ad 640", "root:root 600"]
+
+
+def test_a_service_that_is_started_again_and_again_is_not_well(prepared, server, later):
+    folder = "/etc/systemd/system/edge-ad-agent.service.d"
+    server.ssh(f"printf '[Service]\\nExecStartPre=/bin/false\\n' | sudo tee {folder}/90-broken.conf")
+    server.ssh("sudo systemctl daemon-reload; sudo systemctl restart --no-block edge-ad-agent")
+    try:
+        outcome = prepared.deploy(later()[0], "--healthy-within", 20)
+        assert outcome.code == 1, outcome.stderr
+        assert "COULD BE TAKEN BACK" in outcome.stderr  # what ran before does not run either
+    finally:
+        server.ssh(f"sudo rm {folder}/90-broken.conf; sudo systemctl daemon-reload")
+    assert prepared.deploy(later()[0]).code == 0
+    assert is_active(server)
+
+
+def test_two_at_once(prepared, server, later):
+    orders = [later(), later()]
+    with ThreadPoolExecutor() as pool:
+        outcomes = list(pool.map(lambda order: prepared.deploy(order[0]), orders))
+    log = server.ssh("sudo /opt/edge-ad/bin/edge-ad store log toy --store /var/lib/edge-ad").stdout
+    assert any(outcome.code == 0 for outcome in outcomes), outcomes
+    for outcome, (_, number) in zip(outcomes, orders, strict=True):
+        assert outcome.code in (0, 1, 3), outcome.stderr  # 3: the other's build is the newer one
+        assert outcome.code or f"build {number}\n" in log
+    path, number = orders[1]
+    assert prepared.deploy(path).code == 0
+    assert active_build(server) == number
 
 
 def test_undeploy_leaves_what_the_board_collected(prepared, server):
@@ -354,7 +397,7 @@ def test_without_root(board, server, toy_bundle_path):
     assert server.ssh("ls -d .local/lib/edge-ad .local/share/edge-ad", check=False).stdout == ""
 
 
-def test_sudo_that_wants_a_password(server):
+def test_sudo_that_wants_a_password(board, server, toy_bundle_path):
     from edge_ad.errors import DeployError
     from edge_ad.toolchain.deploy.board import Board
     from edge_ad.toolchain.deploy.ssh import Connection, Destination
@@ -368,6 +411,9 @@ def test_sudo_that_wants_a_password(server):
             assert Board(connection, sudo_password="secret").facts().prefix == "/opt/edge-ad"
             with pytest.raises(DeployError, match="does not take this password"):
                 Board(connection, sudo_password="wrong").facts()
+        for outcome in (board.run("undeploy"), board.deploy(toy_bundle_path)):
+            assert outcome.code == 1
+            assert "--ask-sudo-password" in outcome.stderr
     finally:
         server.ssh(f"echo secret | sudo -S sed -i 's/ALL$/NOPASSWD: ALL/' {' '.join(rules)}")
     assert server.ssh("sudo -n id -u").stdout.strip() == "0"

@@ -1,6 +1,7 @@
 """The root file systems and machines that the other tests here stand on."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -29,7 +30,7 @@ def native(tmp_path):
         yield machine
 
 
-@pytest.fixture(scope="module", params=[NATIVE, "arm64-bookworm", "arm64-trixie"])
+@pytest.fixture(scope="module", params=[NATIVE, "arm64-bookworm", "armhf-bookworm"])
 def booted(request, tmp_path_factory):
     with pi_rootfs.BootedMachine.open(request.param, tmp_path_factory.mktemp("booted")) as machine:
         yield machine
@@ -315,7 +316,7 @@ StartLimitIntervalSec=0
 Type=notify
 NotifyAccess=all
 ExecStart=/bin/sh /usr/local/bin/notifying
-WatchdogSec=3
+WatchdogSec=5
 Restart=always
 RestartSec=0
 [Install]
@@ -346,16 +347,18 @@ class TestBooted:
         (booted.path / "run/hang").unlink(missing_ok=True)
         server = booted.server
         server.ssh("sudo systemctl daemon-reload && sudo systemctl enable --now notifying")
-        shown = server.ssh("systemctl show -p ActiveState,StatusText,NRestarts notifying").stdout.split("\n")
-        assert {"ActiveState=active", "StatusText=at work", "NRestarts=0"} <= set(shown)
+        shown = server.ssh("systemctl show -p ActiveState,StatusText notifying").stdout.split("\n")
+        assert {"ActiveState=active", "StatusText=at work"} <= set(shown)
+        restarts = "systemctl show -p NRestarts --value notifying"
+        before = server.ssh(restarts).stdout
         booted.run(["touch", "/run/hang"])
-        wait_until(lambda: server.ssh("systemctl show -p NRestarts --value notifying").stdout.strip() != "0")
+        wait_until(lambda: server.ssh(restarts).stdout != before)
         booted.run(["rm", "/run/hang"])
         wait_until(lambda: server.ssh("systemctl is-active notifying", check=False).returncode == 0)
         server.ssh("sudo systemctl disable --now notifying")
         journal = server.ssh("sudo journalctl --no-pager -u notifying").stdout
-        assert "started with a watchdog of 3000000" in journal
-        assert "Watchdog timeout (limit 3s)!" in journal
+        assert "started with a watchdog of 5000000" in journal
+        assert "Watchdog timeout (limit 5s)!" in journal
 
     def test_a_broken_connection_leaves_the_command_and_the_server(self, booted):
         server = booted.server
@@ -407,6 +410,8 @@ class TestBooted:
 
 
 class TestCache:
+    built = pi_rootfs.cache.place(pi_rootfs.ROOTS[NATIVE])
+
     @pytest.fixture
     def empty(self, tmp_path, monkeypatch):
         monkeypatch.setenv("EDGE_AD_PI_ROOTS", str(tmp_path / "roots"))
@@ -442,6 +447,21 @@ class TestCache:
         subprocess.run(cli, check=True, capture_output=True)
         assert not cache.partial(recipe).exists()
 
+    def test_a_root_in_use_is_not_removed(self, empty, tmp_path):
+        path = cache.place(pi_rootfs.ROOTS[NATIVE])
+        empty.mkdir()
+        if subprocess.run(["cp", "-al", self.built, path], capture_output=True, check=False).returncode != 0:
+            shutil.rmtree(path)  # another file system
+            subprocess.run(["cp", "-a", self.built, path], check=True)
+        cli = [sys.executable, Path(pi_rootfs.__file__).parent, "clean", NATIVE]
+        with pi_rootfs.Machine.open(NATIVE, tmp_path / "machine"):
+            done = subprocess.run(cli, capture_output=True, text=True, check=False)
+            assert done.returncode == 1
+            assert "is in use" in done.stderr
+            assert path.exists()
+        subprocess.run(cli, capture_output=True, check=True)
+        assert list(empty.iterdir()) == []
+
     def test_listed_and_run_from_the_command_line(self):
         cli = [sys.executable, Path(pi_rootfs.__file__).parent]
         listed = subprocess.run([*cli, "list"], capture_output=True, text=True, check=True).stdout
@@ -457,7 +477,7 @@ class TestCache:
     def test_what_is_missing_is_named(self, monkeypatch):
         monkeypatch.setenv("PATH", "/nowhere")
         assert "apt-get install" in pi_rootfs.unavailable()
-        assert {"debootstrap", "qemu-user-static", "openssh-client"} <= set(pi_rootfs.missing_packages())
+        assert {"qemu-user-static", "openssh-client", "util-linux"} <= set(pi_rootfs.missing_packages())
 
     def test_without_root(self):
         code = f"import sys; sys.path[:0] = {sys.path!r}\nimport os, pi_rootfs; os.setuid(65534); "

@@ -6,9 +6,10 @@ import os
 import shutil
 import signal
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 
-from pi_rootfs import binfmt, cache, host, native
+from pi_rootfs import binfmt, cache, host, native, processor
 from pi_rootfs.errors import RootError
 from pi_rootfs.progress import Progress, say
 from pi_rootfs.recipes import ROOTS, Recipe
@@ -42,19 +43,20 @@ def _sweep(recipe: Recipe) -> None:
     for entry in cache.entries():
         name, _, _ = entry.path.name.rpartition("-")
         if name == recipe.name and (not entry.whole or entry.recipe is None):
-            cache.remove(entry.path)
+            with suppress(RootError):  # in use
+                cache.remove(entry.path)
 
 
 def _build(recipe: Recipe) -> None:
     partial, log = cache.partial(recipe), cache.log(recipe)
     partial.mkdir()
-    with Progress(recipe.name) as progress:
+    with cache.used(partial), Progress(recipe.name) as progress:
         _quick_dpkg(partial)
         _debootstrap(recipe, partial, log, progress)
         progress.last_step()
         native.tidy(partial, cache.tools(recipe))
         _finish(recipe, partial)
-    partial.rename(cache.place(recipe))
+        partial.rename(cache.place(recipe))
     log.unlink(missing_ok=True)
     say(recipe.name, f"built in {progress.seconds:.0f} s: {cache.place(recipe)}")
 
@@ -95,12 +97,11 @@ def _debootstrap(recipe: Recipe, root: Path, log: Path, progress: Progress) -> N
     # this process.
     apart = ["setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--pid", "--fork", "--kill-child", "--"]
     command = [*apart, *command]
-    environment = {**os.environ, "LC_ALL": "C", "DEBIAN_FRONTEND": "noninteractive"}
     with (
         log.open("w") as record,
         subprocess.Popen(
             command,
-            env=environment,
+            env=_environment(recipe),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -125,13 +126,25 @@ def _debootstrap(recipe: Recipe, root: Path, log: Path, progress: Progress) -> N
         raise RootError(f"debootstrap for {recipe.name} failed ({log}):\n" + "\n".join(said[-12:]))
 
 
+def _environment(recipe: Recipe) -> dict[str, str]:
+    """Variables of a build. Of the processors that qemu knows it gets a Raspberry Pi's, as a machine does:
+    programs that sign their return addresses, as trixie's do where they can, take qemu six times as long.
+    """
+    emulated = processor.emulated(recipe.architecture)
+    model = {processor.VARIABLE: emulated.model} if emulated else {}
+    plain = {"PATH": host.search_path(), "LC_ALL": "C", "DEBIAN_FRONTEND": "noninteractive"}
+    return {**os.environ, **model, **plain}
+
+
 def _finish(recipe: Recipe, root: Path) -> None:
     """The ordinary user, and nothing that two copies of the root should have in common."""
     for command in (
         ["useradd", "--create-home", "--shell", "/bin/bash", "--groups", _GROUPS, "pi"],
         ["python3", "-c", f"import sys; sys.exit('%d.%d' % sys.version_info[:2] != {recipe.python!r})"],
     ):
-        done = subprocess.run(["chroot", root, *command], capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            ["chroot", root, *command], env=_environment(recipe), capture_output=True, text=True, check=False
+        )
         if done.returncode != 0:
             raise RootError(f"{' '.join(command)} failed in {root}: {done.stdout}{done.stderr}")
     rule = root / "etc/sudoers.d/010_pi-nopasswd"  # its name on Raspberry Pi OS
@@ -142,6 +155,8 @@ def _finish(recipe: Recipe, root: Path) -> None:
     (root / "etc/dpkg/dpkg.cfg.d/pi-rootfs").unlink()
     for file in (root / "etc/ssh").glob("ssh_host_*_key*"):
         file.unlink()
-    for folder in (root / "var/cache/apt/archives", root / "var/lib/apt/lists"):
+    # Of the packages that were extracted before dpkg could leave something out.
+    left_out = [root / "usr/share" / name for name in ("man", "info")]
+    for folder in (root / "var/cache/apt/archives", root / "var/lib/apt/lists", *left_out):
         for file in folder.iterdir():
             shutil.rmtree(file) if file.is_dir() else file.unlink()

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from pi_rootfs.errors import RootError
 from pi_rootfs.recipes import ROOTS, Recipe
 
 
@@ -36,7 +37,7 @@ def log(recipe: Recipe) -> Path:
 
 def tools(recipe: Recipe) -> Path:
     """Programs that help while it is being built."""
-    return folder() / f"{recipe.name}-{recipe.digest}.tools"
+    return folder() / f"{recipe.name}-{recipe.digest}-tools.partial"
 
 
 @contextmanager
@@ -77,8 +78,30 @@ def entries() -> list[Entry]:
     ]
 
 
+@contextmanager
+def used(path: Path) -> Iterator[None]:
+    """While a root is being built, or a machine stands on it, nobody may remove it."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH)
+        yield
+    finally:
+        os.close(descriptor)
+
+
 def remove(path: Path) -> None:
-    """Delete a root. First out of its place, so that an interruption leaves no half root there."""
+    """Delete a root. First out of its place, so that an interruption leaves no half root there.
+
+    Raises:
+        RootError: it is being built, or a machine stands on it.
+    """
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise RootError(f"{path} is in use; end the machines that stand on it, or its build") from error
+    finally:
+        os.close(descriptor)
     doomed = path.with_suffix(".partial")
     if path != doomed:
         path.rename(doomed)

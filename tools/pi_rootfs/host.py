@@ -50,12 +50,22 @@ def unavailable() -> str | None:
 
 def missing_packages() -> list[str]:
     """Debian packages whose programs are not here."""
-    packages = {package for program, package in _PROGRAMS.items() if shutil.which(program) is None}
+    packages = {package for program, package in _PROGRAMS.items() if which(program) is None}
     if any(binfmt.emulator(recipe.architecture) is None for recipe in ROOTS.values()):
         packages.add("qemu-user-static")
     if not KEYRING.exists():
         packages.add("debian-archive-keyring")
     return sorted(packages)
+
+
+def which(program: str) -> str | None:
+    """Where a program is, also where only an administrator's PATH leads to."""
+    return shutil.which(program, path=search_path())
+
+
+def search_path() -> str:
+    """PATH, with the folders of an administrator's programs."""
+    return f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
 
 
 def check(architecture: str) -> None:

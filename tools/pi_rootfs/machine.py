@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
-from pi_rootfs import build, host, processor
+from pi_rootfs import build, cache, host, processor
 from pi_rootfs.errors import RootError
 from pi_rootfs.recipes import ROOTS, Recipe
 from pi_rootfs.ssh import SshServer
@@ -208,22 +208,23 @@ def started(
         "cpuinfo": emulated.cpuinfo() if emulated else None,
         "boot": boot,
     }
-    launcher = subprocess.Popen(
-        [sys.executable, "-I", _LAUNCHER, json.dumps(spec)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        assert launcher.stdout is not None
-        word, _, rest = launcher.stdout.readline().strip().partition(" ")
-        if word != "ready":
-            raise RootError(f"{name} does not start in {scratch}: {rest or 'the launcher died'}")
-        yield recipe, int(rest), launcher
-    finally:
-        _close(launcher.stdin)
-        launcher.wait()
-        _close(launcher.stdout)
+    with cache.used(lower):
+        launcher = subprocess.Popen(
+            [sys.executable, "-I", _LAUNCHER, json.dumps(spec)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        try:
+            assert launcher.stdout is not None
+            word, _, rest = launcher.stdout.readline().strip().partition(" ")
+            if word != "ready":
+                raise RootError(f"{name} does not start in {scratch}: {rest or 'the launcher died'}")
+            yield recipe, int(rest), launcher
+        finally:
+            _close(launcher.stdin)
+            launcher.wait()
+            _close(launcher.stdout)
 
 
 def _close(stream: IO[str] | None) -> None:

@@ -15,6 +15,8 @@ import shlex
 import shutil
 from pathlib import Path
 
+from pi_rootfs import host
+
 PROGRAMS = (
     *("basename", "cat", "chgrp", "chmod", "chown", "cmp", "cp", "cut", "date", "dirname", "expr", "head"),
     *(
@@ -48,13 +50,13 @@ def command(root: Path, tools: Path, argv: list[str]) -> list[str]:
     this machine is not laid out as expected, `argv` itself: the build only takes longer.
     """
     libraries = _libraries()
-    chroot = shutil.which("chroot")
+    chroot = host.which("chroot")
     if libraries is None or chroot is None:
         return argv
     shutil.rmtree(tools, ignore_errors=True)
     tools.mkdir(parents=True)
     for name in PROGRAMS:
-        path = shutil.which(name)
+        path = host.which(name)
         if path is not None:
             _copy(Path(path), tools / name)
     shutil.copy2(_LOADER, tools / "ld.so")

@@ -58,5 +58,5 @@ def configurations(
         Configuration(engine, variant, number)
         for engine in engines
         for variant in variants
-        for number in (threads if engine != NUMPY else threads[:1])
+        for number in (threads if engine != NUMPY else (1,))
     ]

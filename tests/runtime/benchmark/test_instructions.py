@@ -207,6 +207,10 @@ def root(tmp_path):
     (root / "opt/edge-ad/releases/1/bin/python").symlink_to("/usr/bin/python3")
     (root / "opt/edge-ad/bin").symlink_to("releases/1/bin")
     (root / "opt/loop").symlink_to("/opt/loop")
+    (root / "usr/lib/arm/blas").mkdir(parents=True)
+    (root / "usr/lib/arm/blas/libblas.so.3").touch()
+    (root / "usr/lib/arm/libblas.so.3").symlink_to("/usr/lib/arm/blas/libblas.so.3")
+    (root / "usr/lib/arm/libgone.so.1").symlink_to("/usr/lib/arm/none/libgone.so.1")
     (root / "opt/out").symlink_to("../../../../usr/bin/python3")
     return root
 
@@ -271,12 +275,21 @@ case $1 in
 --help) echo "-plugin FILE"; exit;;
 --version) echo "qemu-aarch64 version 9.1.0"; exit;;
 esac
-[ "$1" = -L ] && [ "$3 $4" = "-0 /opt/edge-ad/releases/1/bin/python" ] && [ "$5" = -plugin ] || exit 9
-case $6 in *count-3.so) ;; *) echo "API version is too small" >&2; exit 1;; esac
-[ -s "$6" ] && echo 4711 > "$EDGE_AD_COUNT_FILE" && echo '["numpy"]'
+[ "$1 $2" = "-cpu cortex-a72" ] && grep -q 0xd08 "$4/proc/cpuinfo" && [ -e "$4/usr/bin/python3" ] || exit 8
+[ -e "$4/edge-ad-libraries/libblas.so.3" ] || exit 7
+[ "$5 $6 $7 $8" = "-U PYTHONPATH,VIRTUAL_ENV -E LD_LIBRARY_PATH=/edge-ad-libraries" ] || exit 6
+shift 8
+[ "$1 $2 $3" = "-0 /opt/edge-ad/releases/1/bin/python -plugin" ] || exit 9
+case $4 in *count-3.so) ;; *) echo "API version is too small" >&2; exit 1;; esac
+case $7 in *os.stat*) [ -z "$EDGE_AD_TEST" ] || exit 1;; esac
+[ -s "$4" ] && echo 4711 > "$EDGE_AD_COUNT_FILE" && echo '["numpy"]'
 """,
     )
     qemu = Qemu(root, "/opt/edge-ad/bin/python")
-    assert qemu.name == "qemu-aarch64-9.1.0"
+    assert qemu.name == "qemu-aarch64-9.1.0 (cortex-a72)"
     assert qemu.count([qemu.python(), "-c", ""]).instructions == 4711
     assert engines_of(qemu) == ["numpy"]
+    # as with 32-bit roots
+    monkeypatch.setattr(counter_module, "_FIXED", {"EDGE_AD_TEST": "1"})
+    with pytest.raises(MissingDependencyError, match="count in a 64-bit one"):
+        Qemu(root, "/opt/edge-ad/bin/python")

@@ -148,11 +148,11 @@ def test_an_interrupted_benchmark_leaves_no_process(toy_bundle_path, tmp_path, m
 
 
 def test_numpy_takes_no_notice_of_threads():
-    plan = configurations(["ai-edge-litert", "numpy"], ["a", "b"], [1, 4])
+    plan = configurations(["ai-edge-litert", "numpy"], ["a", "b"], [2, 4])
     assert [(c.engine, c.variant, c.threads) for c in plan] == [
-        ("ai-edge-litert", "a", 1),
+        ("ai-edge-litert", "a", 2),
         ("ai-edge-litert", "a", 4),
-        ("ai-edge-litert", "b", 1),
+        ("ai-edge-litert", "b", 2),
         ("ai-edge-litert", "b", 4),
         ("numpy", "a", 1),
         ("numpy", "b", 1),

@@ -7,6 +7,8 @@ bookworm can load one, its qemu-user-static cannot.
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
 import shutil
 import subprocess
@@ -18,9 +20,27 @@ from pathlib import Path, PurePosixPath
 from edge_ad.errors import ConfigurationError, EdgeAdError, MissingDependencyError
 from edge_ad.runtime.benchmark.instructions.counter import Counted, run
 
+_PROCESSORS = {
+    "aarch64": (
+        "cortex-a72",
+        "Features\t: fp asimd evtstrm crc32 cpuid\nCPU implementer\t: 0x41\nCPU architecture: 8\n"
+        "CPU variant\t: 0x0\nCPU part\t: 0xd08\nCPU revision\t: 3\n",
+    ),
+    "arm": (
+        "cortex-a7",
+        "model name\t: ARMv7 Processor rev 5 (v7l)\nFeatures\t: half thumb fastmult vfp edsp neon vfpv3 tls "
+        "vfpv4 idiva idivt vfpd32 lpae evtstrm\nCPU implementer\t: 0x41\nCPU architecture: 7\n"
+        "CPU variant\t: 0x0\nCPU part\t: 0xc07\nCPU revision\t: 5\n",
+    ),
+}
+"""Architecture -> the core to show (of a Raspberry Pi 4, and of a 2), and what /proc/cpuinfo says of it.
+
+ai-edge-litert 2.3 reads that file, and dies of an x86 processor's.
+"""
 _ELF_MACHINES = {40: "arm", 62: "x86_64", 183: "aarch64"}
 """e_machine; see elf(5)."""
 _MOST_LINKS = 40
+_LIBRARIES = "/edge-ad-libraries"
 _API_VERSIONS = range(1, 11)
 """Of plugins. What is used here has stayed the same; qemu refuses those it thinks too old or too new."""
 _SOURCE = """
@@ -93,9 +113,15 @@ class Qemu:
         self._program = _program(machine)
         self._folder = Path(tempfile.mkdtemp(prefix="edge-ad-count-"))
         weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
+        model, cpuinfo = _PROCESSORS.get(machine, ("max", None))
+        prefix = _prefix(self._folder / "prefix", self._root, cpuinfo)
+        self._options = ["-cpu", model, "-L", str(prefix)]
+        # What is set for this machine's Python is not for that one.
+        self._options += ["-U", "PYTHONPATH,VIRTUAL_ENV", "-E", f"LD_LIBRARY_PATH={_LIBRARIES}"]
         version = re.search(r"version ([0-9.]+)", run([self._program, "--version"]).stdout)
-        self.name = f"qemu-{machine}-{version[1] if version else 'unknown'}"
+        self.name = f"qemu-{machine}-{version[1] if version else 'unknown'} ({model})"
         self._plugin = self._loadable()
+        self._require_files()
 
     def python(self) -> str:
         """As it is called inside of the root."""
@@ -108,13 +134,23 @@ class Qemu:
     def _count(self, words: Sequence[str], plugin: Path) -> Counted:
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder, "count")
-            options = ["-L", str(self._root), "-0", words[0], "-plugin", str(plugin)]
+            options = [*self._options, "-0", words[0], "-plugin", str(plugin)]
             command = [self._program, *options, str(self._file), *words[1:]]
             result = run(command, {"EDGE_AD_COUNT_FILE": str(file)})
             try:
                 return Counted(int(file.read_text()), result.stdout)
             except (OSError, ValueError) as error:
                 raise EdgeAdError(f"{self.name} did not count") from error
+
+    def _require_files(self) -> None:
+        """Qemu 7.2 looks into the root for all calls but statx, by which 32-bit programs ask for any file."""
+        try:
+            self._count([self._python, "-c", f"import os; os.stat({_LIBRARIES!r})"], self._plugin)
+        except EdgeAdError as error:
+            raise MissingDependencyError(
+                f"{self.name} does not find all files of {self._root} from outside of it, and cannot count "
+                "there. That concerns 32-bit roots: count in a 64-bit one"
+            ) from error
 
     def _loadable(self) -> Path:
         """The plugin, made for the first version of the interface that this qemu takes."""
@@ -145,6 +181,27 @@ class Qemu:
             else:
                 return plugin
         raise MissingDependencyError(f"{self.name} does not take our plugin: {problem}")
+
+
+def _prefix(folder: Path, root: Path, cpuinfo: str | None) -> Path:
+    """Where qemu looks for every path first: in the root, and for /proc/cpuinfo in a file of ours."""
+    folder.mkdir()
+    for entry in root.iterdir():
+        if entry.name not in ("proc", "sys", "dev"):
+            (folder / entry.name).symlink_to(entry)
+    # Links that begin with / would lead into this machine: Debian's choice of a library for numpy is one.
+    libraries = folder / _LIBRARIES.lstrip("/")
+    libraries.mkdir()
+    for path in root.glob("usr/lib/*/*.so*"):
+        if path.is_symlink() and path.readlink().is_absolute():
+            with contextlib.suppress(ConfigurationError):  # it leads nowhere
+                (libraries / path.name).symlink_to(resolved(root, f"/{path.relative_to(root)}"))
+    if cpuinfo is not None:
+        (folder / "proc").mkdir()
+        cores = range(os.cpu_count() or 1)  # as /sys has them
+        text = "".join(f"processor\t: {core}\nBogoMIPS\t: 108.00\n{cpuinfo}\n" for core in cores)
+        (folder / "proc/cpuinfo").write_text(text)
+    return folder
 
 
 def _program(machine: str) -> str:
