@@ -125,7 +125,7 @@ def settings_options(function: F) -> F:
     for option in (
         click.option("--config", type=PATH, help="TOML file with build settings."),
         click.option(
-            "--models", help="Comma-separated: full, tiny, stacked.  [default: full,tiny; of bearing stacked]"
+            "--models", help="Comma-separated: full, tiny; stacked of --preset bearing.  [default: full,tiny]"
         ),
         click.option(
             "--precisions", help="Comma-separated: float32, int8, int8-full.  [default: float32,int8]"
