@@ -99,7 +99,14 @@ def active_build(server: Any) -> int:
 
 
 def worker_pid(server: Any) -> int:
-    """The process that changes the board: of those that run the installer the leader of a session."""
+    """The process that changes the board: it leads a session, as does the shell that sshd started it by."""
     listed = server.ssh("ps -eo pid=,sid=,args=").stdout.splitlines()
     rows = [line.split(maxsplit=2) for line in listed]
-    return next((int(pid) for pid, sid, args in rows if pid == sid and "edge_ad.runtime.install" in args), 0)
+    return next(
+        (
+            int(pid)
+            for pid, sid, args in rows
+            if pid == sid and "edge_ad.runtime.install" in args and "sudo" not in args
+        ),
+        0,
+    )
