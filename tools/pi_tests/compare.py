@@ -52,9 +52,8 @@ class Difference:
 
 @dataclass(frozen=True)
 class Verification:
-    """Golden windows of all bundles on one engine."""
+    """Golden windows of all bundles."""
 
-    engine: str
     variant: str
     bundles: int
     refused: tuple[str, ...]
@@ -102,12 +101,11 @@ def complaints(comparison: Comparison, leeway: Leeway) -> list[str]:
                 f"worst by {difference.worst:.2g} ({difference.where})"
             )
     for test in comparison.verifications:
-        allowed = leeway.refused.get(test.variant, 0) if test.engine == comparison.engine.split()[0] else 0
-        held = test.engine != comparison.engine.split()[0] or test.variant not in leeway.not_held
-        if held and len(test.refused) > allowed:
+        allowed = leeway.refused.get(test.variant, 0)
+        if test.variant not in leeway.not_held and len(test.refused) > allowed:
             found.append(
                 f"{test.variant}: {len(test.refused)} of {test.bundles} bundles do not pass their golden "
-                f"windows on {test.engine} (known: {allowed}): {test.refused[0]}: {test.first}"
+                f"windows (known: {allowed}): {test.refused[0]}: {test.first}"
             )
     return found
 
@@ -163,11 +161,10 @@ def _errors(scores: NDArray[np.float64], own: NDArray[np.float64], ucl: float) -
 
 
 def _verifications(records: list[dict[str, Any]]) -> tuple[Verification, ...]:
-    kinds = dict.fromkeys((record["engine"], record["variant"]) for record in records)
     found = []
-    for engine, variant in kinds:
-        of_kind = [r for r in records if (r["engine"], r["variant"]) == (engine, variant)]
+    for variant in dict.fromkeys(record["variant"] for record in records):
+        of_kind = [record for record in records if record["variant"] == variant]
         refused = [record for record in of_kind if not record["passed"]]
         first = refused[0]["text"] if refused else ""
-        found.append(Verification(engine, variant, len(of_kind), tuple(r["bundle"] for r in refused), first))
+        found.append(Verification(variant, len(of_kind), tuple(r["bundle"] for r in refused), first))
     return tuple(found)

@@ -8,7 +8,7 @@ Usage: decide.py FOLDER OUTPUT.npz [VARIANT[/N]]...
 
 FOLDER holds pairs NAME.edgead and NAME.csv. Each variant (all for none) decides on all recordings, with /N on
 every Nth. OUTPUT gets the arrays "NAME/VARIANT/scores" and "NAME/VARIANT/states", and "facts": JSON with the
-engine and what every engine here made of the golden windows.
+engine and what it made of the golden windows.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import numpy as np
 
 from edge_ad.bundle.bundle import Bundle, read
 from edge_ad.runtime.detector import Detector
-from edge_ad.runtime.interpreter import interpreter_version
+from edge_ad.runtime.interpreter import engine_in_use, interpreter_version
 from edge_ad.runtime.selftest import replay_on_interpreters
 from edge_ad.runtime.sources.csv_lines import CsvLines
 
@@ -61,9 +61,9 @@ def samples_of(bundle: Bundle, path: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def replayed(bundle: Bundle, name: str) -> list[dict[str, object]]:
-    """What `edge-ad verify` finds: a record for every engine here and variant."""
+    """What `edge-ad verify` finds for the engine in use: a record for every variant."""
     records: list[dict[str, object]] = []
-    for test in replay_on_interpreters(bundle):
+    for test in replay_on_interpreters(bundle, [engine_in_use()]):
         passed = {result.variant: result for result in test.results}
         for entry in bundle.manifest.variants:
             result = passed.get(entry.name)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 EVERYTHING = ("tiny-float32", "tiny-int8", "tiny-int8-full")
 """All variants on all recordings."""
+_EVERY_FOURTH = tuple(f"{variant}/4" for variant in EVERYTHING)
 _SLOW_IN_NUMPY = ("tiny-float32", "tiny-int8", "tiny-int8-full/4")
 """`/4`: on every fourth recording, since numpy takes as long for that as for the other two together."""
 
@@ -90,7 +91,15 @@ def environments() -> list[Environment]:
             ),
         ),
         Environment("arm64-bookworm", "arm64-bookworm", "ai-edge-litert", extra="[device]", largest_mb=120),
-        Environment("arm64-trixie", "arm64-trixie", "ai-edge-litert", extra="[device]", largest_mb=120),
+        # The same interpreter as in bookworm, for another Python.
+        Environment(
+            "arm64-trixie",
+            "arm64-trixie",
+            "ai-edge-litert",
+            extra="[device]",
+            largest_mb=120,
+            decides=_EVERY_FOURTH,
+        ),
         Environment("here-numpy", None, "numpy", packages=("numpy==1.24.*",), python=_python311()),
         # Without the library for signatures, to see that it is not needed before a key is trusted.
         Environment(

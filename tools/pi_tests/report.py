@@ -61,8 +61,7 @@ def table(results: Iterable[Result]) -> str:
 def _body(result: Result, difference: Difference) -> tuple[str, ...]:
     comparison = result.comparison
     assert comparison is not None
-    own = comparison.engine.split()[0]
-    test = next(t for t in comparison.verifications if (t.engine, t.variant) == (own, difference.variant))
+    test = next(test for test in comparison.verifications if test.variant == difference.variant)
     held = difference.variant not in result.environment.leeway.not_held
     return (
         difference.variant + ("" if held else " (only told)"),

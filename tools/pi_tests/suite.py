@@ -58,6 +58,7 @@ def run_device_tests(place: Place, python: Path, pytest: Path, listen: Listener)
             "pytest",
             "-v",
             "-ra",
+            "--durations=12",
             "-p",
             "no:cacheprovider",
             f"--junitxml={place.inside(report)}",
