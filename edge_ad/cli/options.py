@@ -142,7 +142,9 @@ def settings_options(function: F) -> F:
             "is worth its size.  [default: size]",
         ),
         click.option(
-            "--window", type=click.IntRange(1), help="Samples per window.  [default: 10; of bearing 1]"
+            "--window",
+            type=click.IntRange(1),
+            help="Samples per window.  (1 of --preset bearing)  [default: 10]",
         ),
         click.option("--epochs", type=click.IntRange(1), help="Most epochs.  [default: 100]"),
         click.option(
