@@ -221,6 +221,7 @@ def bench(*arguments):
     return run("bench", *arguments, "--no-keras", "--windows", 120, "--warmup", 20, "--processes", 2)
 
 
+@pytest.mark.skipif(EMULATED, reason="most of a minute of measuring; a shorter benchmark follows")
 def test_bench_keeps_raw_values_and_the_machine(toy_bundle_path, tmp_path):
     path = tmp_path / "bench.json"
     result = bench(toy_bundle_path, "-o", path)
@@ -245,6 +246,7 @@ def test_bench_keeps_raw_values_and_the_machine(toy_bundle_path, tmp_path):
     assert f"verdict: {record['trust']}" in result.stdout
 
 
+@pytest.mark.skipif(EMULATED, reason="most of a minute of measuring; a shorter benchmark follows")
 def test_bench_counts_each_thread_and_each_engine_once(toy_bundle_path):
     result = bench(toy_bundle_path, "--json", "--variant", "tiny-int8", "--threads", "1,2")
     assert result.returncode == 0, result.stderr
