@@ -209,8 +209,12 @@ def test_too_few_windows_for_the_tail(tree):
 
 def test_long_lists_are_cut(tree):
     results = [result(variant=f"tiny-{number}") for number in range(9)]
+    found, _ = judged(tree, results=[*results, enough()])
+    assert found["few-windows"].text.endswith(
+        ": tiny-0 on ai-edge-litert, tiny-1 on ai-edge-litert, tiny-2 on ai-edge-litert and 6 more"
+    )
     found, _ = judged(tree, results=results)
-    assert found["few-windows"].text.endswith("and 6 more")
+    assert found["few-windows"].text.endswith(": all results")
 
 
 def test_counts_that_differ(tree):
