@@ -99,8 +99,12 @@ def _name_variables(command: click.Command, prefix: str) -> None:
 
 @click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="edge-ad")
-def cli() -> None:
+@click.pass_context
+def cli(ctx: click.Context) -> None:
     """Train LSTM autoencoders on sensor recordings, prove their conversion, run them on a Pi."""
+    # A terminal that is closed ends a command in good order; not under nohup, and not the agent, which reloads.
+    if ctx.invoked_subcommand != "agent" and signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:
+        signal.signal(signal.SIGHUP, _on_sigterm)
 
 
 def _on_sigterm(signum: int, frame: FrameType | None) -> NoReturn:
@@ -110,8 +114,6 @@ def _on_sigterm(signum: int, frame: FrameType | None) -> NoReturn:
 def main() -> NoReturn:
     """Run the command line and exit with the code the outcome stands for (see `edge_ad.errors`)."""
     signal.signal(signal.SIGTERM, _on_sigterm)
-    if signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:  # not under nohup
-        signal.signal(signal.SIGHUP, _on_sigterm)
     _require_streams()
     try:
         code = cli.main(prog_name="edge-ad", standalone_mode=False)

@@ -327,7 +327,7 @@ def test_run_on_a_missing_input(toy_bundle_path, tmp_path):
     assert "cannot read" in result.stderr
     result = edge_ad("run", toy_bundle_path, tmp_path)
     assert result.returncode == 5
-    assert "Is a directory" in result.stderr
+    assert "is a folder, and the bundle was not made of snapshot files: give a CSV file" in result.stderr
     result = edge_ad("run", toy_bundle_path, "-", "--variant", "huge", input="")
     assert result.returncode == 2
     assert "no variant 'huge'; it has: tiny-float32, tiny-int8, tiny-int8-full" in result.stderr
