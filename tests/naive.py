@@ -90,3 +90,40 @@ def cluster_bootstrap(series, percent):
     """A percentile of every way to draw as many processes again, with replacement, each way once."""
     draws = itertools.product(range(len(series)), repeat=len(series))
     return [percentile([value for i in draw for value in series[i]], percent) for draw in draws]
+
+
+def head(head, window, reconstruction):
+    """Shares and statistic of one detector head, as docs/heads.md has it, in plain Python."""
+    length, channels = len(window), len(window[0])
+    residual = [
+        [float(window[t][c]) - float(reconstruction[t][c]) for c in range(channels)] for t in range(length)
+    ]
+    seen = head.channels or [True] * channels
+    factor = head.weight / head.scale
+    if head.kind in ("l1", "q"):
+        power = 1 if head.kind == "l1" else 2
+        shares = [sum(abs(residual[t][c]) ** power for t in range(length)) / length for c in range(channels)]
+    else:
+        values = residual if head.of == "residual-mean" else window
+        v = [sum(float(values[t][c]) for t in range(length)) / length for c in range(channels)]
+        for c in range(channels):
+            if head.baseline and (not head.drifting or head.drifting[c]):
+                v[c] -= sum(float(values[t][c]) for t in range(head.baseline)) / head.baseline
+        away = [v[c] - head.center[c] for c in range(channels)]
+        if head.kind == "t2":
+            root = [[head.root[max(i, j)][min(i, j)] for j in range(channels)] for i in range(channels)]
+            shares = [sum(root[c][d] * away[d] for d in range(channels)) ** 2 for c in range(channels)]
+        else:
+            z = [abs(away[c]) / head.spread[c] if seen[c] else 0 for c in range(channels)]
+            shares = [z[c] if c == z.index(max(z)) else 0 for c in range(channels)]
+    shares = [share * factor if seen[c] else 0 for c, share in enumerate(shares)]
+    return shares, sum(shares)
+
+
+def fused(heads, window, reconstruction):
+    """Contributions and score of a detector: the largest head, or all of them."""
+    found = [head(one, window, reconstruction) for one in heads.heads]
+    if heads.fusion == "max":
+        return max(found, key=lambda pair: pair[1])
+    shares = [sum(column) for column in zip(*(pair[0] for pair in found), strict=True)]
+    return shares, sum(shares)

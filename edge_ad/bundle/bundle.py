@@ -197,6 +197,13 @@ def _check_consistency(manifest: Manifest, members: Mapping[str, bytes]) -> None
     files = {variant.file for variant in manifest.variants}
     check(len(files) == len(manifest.variants), "every variant needs a file of its own")
     models = {model.name for model in manifest.models}
+    for model in manifest.models:
+        check(
+            (model.detector is not None) == (manifest.score == "heads"),
+            f"model {model.name!r}: it has a detector where the score is that of heads, and only there",
+        )
+        problem = model.detector.misfit(manifest.window_length, n_channels) if model.detector else ""
+        check(not problem, f"model {model.name!r}: {problem}")
     for variant in manifest.variants:
         check(variant.file in members, f"{variant.name}: {variant.file} is missing")
         check(variant.model in models, f"{variant.name}: no model called {variant.model!r}")

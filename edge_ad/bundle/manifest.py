@@ -10,13 +10,20 @@ from typing import Literal
 
 from edge_ad.bundle.codec import DecodeError, canonical_json, decode, encode, parse_json
 from edge_ad.detect.features import SnapshotFeatures
+from edge_ad.detect.fusion import Scoring
+from edge_ad.detect.heads import Heads
 from edge_ad.detect.scaler import ScalerKind
-from edge_ad.detect.score import ScoreKind
 from edge_ad.detect.window import LARGEST_VALUE
 from edge_ad.errors import BundleManifestError, BundleVersionError
 
-SCHEMA_VERSION = "1.3"
+SCHEMA_VERSION = "1.4"
 """Major.minor of the manifest's schema. A reader refuses another major; see SPEC.md."""
+
+_BEFORE_HEADS = "1.3"
+
+ManifestScore = Literal["sum", "mean", "heads"]
+"""`sum`, `mean`: see `ScoreKind`. `heads`: every model has a detector of its own; since schema 1.4, and
+refused by readers of older ones, which would score by something else than what the UCL was set for."""
 
 Precision = Literal["float32", "int8", "int8-full"]
 """`int8`: int8 weights and float activations. `int8-full`: integers only, int8 in and out."""
@@ -184,6 +191,9 @@ class ModelEntry:
     decoder_units: tuple[int, ...]
     activation: str
     n_parameters: int
+    detector: Heads | None = None
+    """What scores a window and its reconstruction, where the manifest's `score` is `heads`. Since schema 1.4;
+    not written where there is none."""
 
 
 @dataclass(frozen=True)
@@ -357,7 +367,7 @@ class Manifest:
     largest_gap_s: float
     """A longer step in time ends the window."""
     scaler: ScalerEntry
-    score: ScoreKind
+    score: ManifestScore
     alarm_rule: AlarmRuleEntry
     models: tuple[ModelEntry, ...]
     variants: tuple[VariantEntry, ...]
@@ -389,12 +399,34 @@ class Manifest:
         names = ", ".join(v.name for v in self.variants)
         raise BundleManifestError(f"the bundle has no variant {wanted!r}; it has: {names}")
 
+    def scoring(self, variant: str | None = None) -> Scoring:
+        """How a variant's windows are scored. Raises BundleManifestError."""
+        if self.score != "heads":
+            return self.score
+        wanted = self.variant(variant).model
+        for model in self.models:
+            if model.name == wanted and model.detector is not None:
+                return model.detector
+        raise BundleManifestError(f"the model {wanted!r} has no detector, and the score is that of one")
+
 
 def to_json(manifest: Manifest) -> bytes:
     """Canonical JSON of a manifest."""
     plain = encode(manifest)
     del plain["unknown_keys"]
+    for model in plain["models"]:  # what a reader of 1.3 has no key for
+        _drop_none(model, "detector")
     return canonical_json(plain)
+
+
+def schema_for(manifest: Manifest) -> str:
+    """The oldest schema that can say what the manifest says: bundles without heads stay as they were."""
+    return SCHEMA_VERSION if manifest.score == "heads" else _BEFORE_HEADS
+
+
+def _drop_none(table: dict[str, object], key: str) -> None:
+    if table[key] is None:
+        del table[key]
 
 
 def from_json(text: bytes) -> Manifest:

@@ -43,8 +43,13 @@ class WindowScorer:
         shares: NDArray[np.float32] = self._mean_of(self._rows)
         return shares, fsum(shares.tolist())
 
-    def score_each(self, errors: NDArray[np.float32], contributions: NDArray[np.float32]) -> list[float]:
-        """Scores of windows less their reconstructions, `(n, 1, window_length, n_channels)`.
+    def score_each(
+        self,
+        windows: NDArray[np.float32],
+        errors: NDArray[np.float32],
+        contributions: NDArray[np.float32],
+    ) -> list[float]:
+        """Scores of `(n, 1, window_length, n_channels)` windows, and of them less their reconstructions.
 
         To the bit as `score` has them. Fills the `(n, n_channels)` contributions; the errors become absolute.
         """

@@ -94,7 +94,11 @@ class Detector:
         content = bundle.model(entry.name)
         try:
             model = WindowModel(
-                content, scaler, manifest.score, stateful=entry.stateful, num_threads=num_threads
+                content,
+                scaler,
+                manifest.scoring(entry.name),
+                stateful=entry.stateful,
+                num_threads=num_threads,
             )
         except InterpreterError as error:
             raise BundleModelError(f"{entry.name}: {error}") from error

@@ -1,12 +1,12 @@
-"""A network with the scaler and the score it was built with: window in, contributions and score out."""
+"""A network with the scaler and the detector it was built with: window in, contributions and score out."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_ad.detect.fusion import Scoring, make_scorer
 from edge_ad.detect.scaler import Scaler
-from edge_ad.detect.score import ScoreKind, WindowScorer
 from edge_ad.errors import BundleMismatchError
 from edge_ad.runtime.engine import open_model
 
@@ -15,11 +15,12 @@ class WindowModel:
     """Scores windows, each on its own."""
 
     def __init__(
-        self, content: bytes, scaler: Scaler, score: ScoreKind, *, stateful: bool, num_threads: int = 1
+        self, content: bytes, scaler: Scaler, scoring: Scoring, *, stateful: bool, num_threads: int = 1
     ) -> None:
         """`content` is a `.tflite` file.
 
-        Raises InterpreterError, BundleMismatchError where model and scaler differ in channels.
+        Raises InterpreterError, BundleMismatchError where model and scaler differ in channels, ValueError for
+        heads that do not fit the model's windows.
         """
         self.scaler = scaler
         self.model = open_model(content, stateful=stateful, num_threads=num_threads)
@@ -28,7 +29,7 @@ class WindowModel:
             raise BundleMismatchError(
                 f"the model has {self.n_channels} channels, the scaler {len(scaler.scale)}"
             )
-        self.scorer = WindowScorer(*self.model.shape, score)
+        self.scorer = make_scorer(*self.model.shape, scoring)
 
     def scores(self, windows: NDArray[np.floating]) -> NDArray[np.float64]:
         """Scores `(n,)` of `(n, window_length, n_channels)` windows in engineering units."""
@@ -42,7 +43,7 @@ class WindowModel:
         """Scores of `(n, 1, window_length, n_channels)` scaled windows; fills their contributions."""
         errors = np.empty(windows.shape, np.float32)
         self.model.residuals(windows, errors)
-        return self.scorer.score_each(errors, contributions)
+        return self.scorer.score_each(windows, errors, contributions)
 
     def score(self, window: NDArray[np.float32]) -> tuple[NDArray[np.float32], float]:
         """Contributions `(n_channels,)` and score of one `(1, window_length, n_channels)` scaled window."""

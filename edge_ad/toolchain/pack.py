@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from edge_ad.bundle.manifest import (
     Provenance,
     ScalerEntry,
     VariantEntry,
+    schema_for,
 )
 from edge_ad.detect.score import ScoreKind
 from edge_ad.detect.window import sliding_windows
@@ -119,6 +121,7 @@ def _bundle(workspace: Workspace, plan: BuildPlan, asset: AssetSource, gate: Gat
         card_file=CARD_FILE,
         snapshots=plan.format.snapshots,
     )
+    manifest = dataclasses.replace(manifest, schema=schema_for(manifest))
     notes = _caveats(records, asset, prepared, plan)
     members[CARD_FILE] = model_card(manifest, plan, asset, members, notes).encode()
     return pack(manifest, members)

@@ -28,7 +28,7 @@ def test_many_windows_score_as_one_by_one_to_the_bit(shape):
     reconstructions = rng.normal(size=(50, 1, *shape)).astype(np.float32)
     scorer = WindowScorer(*shape)
     shares = np.empty((50, shape[1]), np.float32)
-    scores = scorer.score_each(windows - reconstructions, shares)
+    scores = scorer.score_each(windows, windows - reconstructions, shares)
     expected = [scorer.score(*pair) for pair in zip(windows, reconstructions, strict=True)]
     assert scores == [score for _, score in expected]
     np.testing.assert_array_equal(shares, [shares for shares, _ in expected])

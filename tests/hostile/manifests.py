@@ -168,7 +168,47 @@ def copied(variant: str, times: int) -> Callable[[bytes], bytes]:
     return lambda data: edited(data, edit)
 
 
+def headed(*heads: dict[str, Any], score: str = "heads") -> Callable[[bytes], bytes]:
+    """An attack by the detector of a model."""
+
+    def edit(manifest: Any) -> None:
+        manifest |= {"schema": "1.4", "score": score}
+        for model in manifest["models"]:
+            model["detector"] = {"fusion": "max", "heads": list(heads)}
+
+    return lambda data: edited(data, edit)
+
+
+def _t2(**changes: Any) -> dict[str, Any]:
+    root = [[1.0] * (row + 1) for row in range(8)]
+    return {"kind": "t2", "of": "window-mean", "center": [0.0] * 8, "root": root} | changes
+
+
+_L1 = {"kind": "l1", "of": "residual"}
+_NAN_ROOT = replaced('"root":[[1.0]', '"root":[[NaN]')
+
 VALUES = (
+    Attack("heads-none", headed(), _JSON, "1 to 8 heads"),
+    Attack("heads-by-the-thousand", headed(*[_L1] * 1000), _JSON, "1 to 8 heads"),
+    Attack("head-of-code", headed({**_L1, "kind": "exec"}), _JSON, "it can be 'l1'"),
+    Attack("head-unknown-key", headed({**_L1, "import": "os"}), _JSON, "unknown key"),
+    Attack("head-short-center", headed(_t2(center=[0.0])), _MISMATCH, "center has 1 channels"),
+    Attack("head-long-center", headed(_t2(center=[0.0] * 10**5)), _MISMATCH, "center has 100000"),
+    Attack("head-small-root", headed(_t2(root=[[1.0]])), _MISMATCH, "root has 1 channels"),
+    Attack("head-square-root", headed(_t2(root=[[1.0] * 8] * 8)), _JSON, "lower triangle"),
+    Attack("head-ragged-root", headed(_t2(root=[[1.0], [1.0]])), _JSON, "lower triangle"),
+    Attack("head-root-of-nan", lambda data: _NAN_ROOT(headed(_t2())(data)), _JSON, "NaN is not"),
+    Attack("head-huge-root", headed(_t2(center=[1e300] * 8)), _JSON, "must not exceed"),
+    Attack("head-digits", headed(_t2(center=[10**400] * 8)), _JSON, "not a finite number"),
+    Attack("head-scale-zero", headed({**_L1, "scale": 0.0}), _JSON, "scale must lie"),
+    Attack("head-scale-negative", headed({**_L1, "scale": -1.0}), _JSON, "scale must lie"),
+    Attack("head-scale-tiny", headed({**_L1, "scale": 5e-324}), _JSON, "scale must lie"),
+    Attack("head-weight-huge", headed({**_L1, "weight": 1e300}), _JSON, "weight must lie"),
+    Attack("head-endless-baseline", headed(_t2(baseline=10**30)), _MISMATCH, "leaves nothing"),
+    Attack("head-blind", headed({**_L1, "channels": [False] * 8}), _JSON, "look at a channel"),
+    Attack("head-of-two-channels", headed({**_L1, "channels": [True] * 2}), _MISMATCH, "channels has 2"),
+    Attack("heads-not-asked-for", headed(_L1, score="sum"), _MISMATCH, "the score is that of heads"),
+    Attack("heads-missing", put("score", "heads"), _MISMATCH, "the score is that of heads"),
     Attack("schema-of-the-future", put("schema", "2.0"), _VERSION, "upgrade edge_ad"),
     Attack("schema-of-the-past", put("schema", "0.9"), _VERSION, "build it anew"),
     Attack("schema-number", put("schema", 1.1), _JSON, "must be a version"),

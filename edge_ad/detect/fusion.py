@@ -1,0 +1,248 @@
+"""The score of a window by detector heads: every head's statistic and shares, fused into one.
+
+Means of the values are taken in float64 of windows that are float32 to the bit on every machine: the root of
+a precision matrix enlarges rounding as much as the channels are correlated.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from math import fsum
+from typing import Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge_ad.detect.heads import Head, Heads
+from edge_ad.detect.score import ScoreKind, WindowScorer
+
+Scoring: TypeAlias = ScoreKind | Heads
+"""How a window and its reconstruction become a score."""
+
+LARGEST_SHARE = 1e30
+"""Squares may leave float32's range where nothing is wrong with the arithmetic; they are cut here."""
+
+_Rows: TypeAlias = NDArray[np.float32]
+_HeadFunction: TypeAlias = Callable[[_Rows, _Rows], NDArray[np.float32]]
+_subtract, _minimum, _square, _absolute = np.subtract, np.minimum, np.square, np.absolute
+
+
+class Scorer(Protocol):
+    """Scores one window after the other."""
+
+    def score(
+        self, window: NDArray[np.float32], reconstruction: NDArray[np.float32]
+    ) -> tuple[NDArray[np.float32], float]:
+        """The contributions `(n_channels,)` and their sum, the score."""
+
+    def score_each(
+        self,
+        windows: NDArray[np.float32],
+        errors: NDArray[np.float32],
+        contributions: NDArray[np.float32],
+    ) -> list[float]:
+        """Scores of `(n, 1, window_length, n_channels)` windows and their errors; fills contributions."""
+
+
+def make_scorer(window_length: int, n_channels: int, scoring: Scoring) -> Scorer:
+    """The scorer for windows of that size. Raises ValueError for heads that do not fit them."""
+    if isinstance(scoring, Heads):
+        return HeadScorer(window_length, n_channels, scoring)
+    return WindowScorer(window_length, n_channels, scoring)
+
+
+class HeadScorer:
+    """Scores windows by the heads of a detector, in buffers made once.
+
+    Contributions are float32, each at least zero; the score is their sum. A statistic that is not a number
+    makes the score NaN, whatever the other heads say.
+    """
+
+    def __init__(self, window_length: int, n_channels: int, heads: Heads) -> None:
+        if problem := heads.misfit(window_length, n_channels):
+            raise ValueError(problem)
+        self._errors: NDArray[np.float32] = np.empty((1, window_length, n_channels), np.float32)
+        self._residual: _Rows = self._errors[0]
+        self._shape = (window_length, n_channels)
+        functions = [_function(head, window_length, n_channels) for head in heads.heads]
+        self._functions = functions
+        self._first, self._others = functions[0], functions[1:]
+        self._fuse = self._largest if heads.fusion == "max" else self._sum
+
+    def score(
+        self, window: NDArray[np.float32], reconstruction: NDArray[np.float32]
+    ) -> tuple[NDArray[np.float32], float]:
+        """The contributions `(n_channels,)` and their sum, the score.
+
+        `window` and `reconstruction` are `(window_length, n_channels)`, or that with an axis of one before.
+        """
+        _subtract(window, reconstruction, self._errors)
+        return self._fuse(window[0] if window.ndim == 3 else window, self._residual)
+
+    def score_each(
+        self,
+        windows: NDArray[np.float32],
+        errors: NDArray[np.float32],
+        contributions: NDArray[np.float32],
+    ) -> list[float]:
+        """Scores of `(n, 1, window_length, n_channels)` windows, and of them less their reconstructions.
+
+        To the bit as `score` has them. Fills the `(n, n_channels)` contributions.
+        """
+        scores = []
+        for index, (window, residual) in enumerate(zip(windows[:, 0], errors[:, 0], strict=True)):
+            contributions[index], score = self._fuse(window, residual)
+            scores.append(score)
+        return scores
+
+    def _largest(self, window: _Rows, residual: _Rows) -> tuple[NDArray[np.float32], float]:
+        shares = self._first(window, residual)
+        score = fsum(shares.tolist())
+        for function in self._others:
+            other = function(window, residual)
+            above = fsum(other.tolist())
+            if above > score or above != above:  # noqa: PLR0124  NaN, which stays
+                shares, score = other, above
+        return shares, score
+
+    def _sum(self, window: _Rows, residual: _Rows) -> tuple[NDArray[np.float32], float]:
+        shares = self._first(window, residual)
+        for function in self._others:
+            shares = shares + function(window, residual)
+        return shares, fsum(shares.tolist())
+
+
+def _function(head: Head, window_length: int, n_channels: int) -> _HeadFunction:
+    """What computes a head's scaled shares `(n_channels,)` of a window and its residual."""
+    factor = head.weight / head.scale
+    if head.kind == "l1":
+        return _absolute_errors(head, factor, window_length, n_channels)
+    if head.kind == "q":
+        return _squared_errors(head, factor, window_length, n_channels)
+    mean = _mean_of(head, window_length, n_channels)
+    if head.kind == "t2":
+        return _hotelling(head, factor, mean, n_channels)
+    return _largest_deviation(head, factor, mean, n_channels)
+
+
+def _absolute_errors(head: Head, factor: float, window_length: int, n_channels: int) -> _HeadFunction:
+    """As `WindowScorer`, to the bit where the factor is one."""
+    magnitudes = np.empty((window_length, n_channels), np.float32)
+    mean_of = np.full(window_length, factor / window_length, np.float32).dot
+    left_out = _left_out(head)
+
+    def shares(window: _Rows, residual: _Rows) -> NDArray[np.float32]:
+        _absolute(residual, magnitudes)
+        means: NDArray[np.float32] = mean_of(magnitudes)
+        if left_out is not None:
+            means[left_out] = 0
+        return means
+
+    return shares
+
+
+def _squared_errors(head: Head, factor: float, window_length: int, n_channels: int) -> _HeadFunction:
+    squares = np.empty((window_length, n_channels))
+    mean_of = np.full(window_length, factor / window_length).dot
+    left_out = _left_out(head)
+
+    def shares(window: _Rows, residual: _Rows) -> NDArray[np.float32]:
+        _square(residual, squares, dtype=np.float64)
+        means = mean_of(squares)
+        if left_out is not None:
+            means[left_out] = 0
+        return _cut(means)
+
+    return shares
+
+
+def _hotelling(
+    head: Head, factor: float, mean: Callable[[_Rows, _Rows], NDArray[np.float64]], n_channels: int
+) -> _HeadFunction:
+    center = np.array(head.center)
+    turn = (symmetric(head.root) * math.sqrt(factor)).dot
+
+    def shares(window: _Rows, residual: _Rows) -> NDArray[np.float32]:
+        turned = turn(mean(window, residual) - center)
+        return _cut(turned * turned)
+
+    return shares
+
+
+def _largest_deviation(
+    head: Head, factor: float, mean: Callable[[_Rows, _Rows], NDArray[np.float64]], n_channels: int
+) -> _HeadFunction:
+    center = np.array(head.center)
+    over = factor / np.array(head.spread)
+    left_out = _left_out(head)
+
+    def shares(window: _Rows, residual: _Rows) -> NDArray[np.float32]:
+        deviations = _absolute((mean(window, residual) - center) * over)
+        if left_out is not None:
+            deviations[left_out] = 0
+        largest = int(deviations.argmax())  # the first NaN, where there is one
+        found = np.zeros(n_channels, np.float32)
+        found[largest] = min(deviations.item(largest), LARGEST_SHARE)
+        return found
+
+    return shares
+
+
+def _mean_of(
+    head: Head, window_length: int, n_channels: int
+) -> Callable[[_Rows, _Rows], NDArray[np.float64]]:
+    """The means that a head looks at, `(n_channels,)` float64."""
+    of_window = head.of == "window-mean"
+    if not head.baseline:
+        plain = np.full(window_length, 1 / window_length).dot
+
+        def mean(window: _Rows, residual: _Rows) -> NDArray[np.float64]:
+            means: NDArray[np.float64] = plain(window if of_window else residual)
+            return means
+
+        return mean
+    weights = baseline_weights(head, window_length, n_channels)
+    product = np.empty((window_length, n_channels))
+    add_up, multiply = np.add.reduce, np.multiply
+
+    def of_values(window: _Rows, residual: _Rows) -> NDArray[np.float64]:
+        multiply(window, weights, product)
+        means: NDArray[np.float64] = add_up(product, 0)
+        return means
+
+    def of_residuals(window: _Rows, residual: _Rows) -> NDArray[np.float64]:
+        with np.errstate(invalid="ignore"):  # a network far out of its range may have answered with infinity
+            return of_values(residual, residual)
+
+    return of_values if of_window else of_residuals
+
+
+def _left_out(head: Head) -> NDArray[np.int64] | None:
+    """Which channels the head does not look at; None where it looks at all."""
+    return np.flatnonzero(~np.array(head.channels, bool)) if head.channels else None
+
+
+def baseline_weights(head: Head, window_length: int, n_channels: int) -> NDArray[np.float64]:
+    """`(window_length, n_channels)`: what the values of a window are multiplied with and added up over time,
+    to give its mean, less that of the first samples for channels that drift.
+    """
+    weights = np.full((window_length, n_channels), 1 / window_length)
+    if head.baseline:
+        drifting = np.array(head.drifting or (True,) * n_channels, np.float64)
+        weights[: head.baseline] -= drifting / head.baseline
+    return weights
+
+
+def symmetric(triangle: tuple[tuple[float, ...], ...]) -> NDArray[np.float64]:
+    """The symmetric matrix `(n, n)` of its lower triangle."""
+    matrix = np.zeros((len(triangle), len(triangle)))
+    for index, row in enumerate(triangle):
+        matrix[index, : index + 1] = row
+        matrix[: index + 1, index] = row
+    return matrix
+
+
+def _cut(shares: NDArray[np.float64]) -> NDArray[np.float32]:
+    found: NDArray[np.float32] = _minimum(shares, LARGEST_SHARE, dtype=np.float64).astype(np.float32)
+    return found

@@ -1,0 +1,142 @@
+"""Detector heads as data: what is computed of a window and its reconstruction, and how the answers are fused.
+
+A head turns a window into a statistic that is large where the window is unlike the normal ones, and into each
+channel's share of it. The numbers in it were fitted on the workstation; the device only computes. What they
+mean and where the formulas come from is in docs/heads.md.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+HeadKind = Literal["l1", "t2", "q", "z-max"]
+"""`l1`: the channels' mean absolute residuals, added up. `t2`: the squared Mahalanobis distance of the
+channels' means (Hotelling's T²). `q`: the channels' mean squared residuals, added up (squared prediction
+error). `z-max`: the largest |z| of a channel's mean."""
+
+HeadInput = Literal["residual", "residual-mean", "window-mean"]
+"""`residual`: every value of the window less its reconstruction (`l1`, `q`). `residual-mean`, `window-mean`:
+the mean over the window of the residuals or of the values, a number per channel (`t2`, `z-max`)."""
+
+Fusion = Literal["max", "sum"]
+"""`max`: the score is that of the head that is furthest up its own scale. `sum`: all of them together."""
+
+MAX_HEADS = 8
+LARGEST_NUMBER = 1e30
+"""Of a center, a root, a spread; far within float64, also when squared."""
+LARGEST_SCALE = 1e12
+"""Of a head's scale and weight, and one over it the smallest."""
+
+
+@dataclass(frozen=True)
+class Head:
+    """One statistic of a window, with its fitted numbers; all of them in scaled units.
+
+    `v` is the mean over the window, per channel, of the values or of the residuals, less the same mean over
+    the window's first `baseline` samples for the channels that drift.
+    """
+
+    kind: HeadKind
+    of: HeadInput
+    scale: float = 1.0
+    """What the statistic is divided by before heads are fused: its own limit on the limit windows."""
+    weight: float = 1.0
+    """What the quotient is multiplied with."""
+    center: tuple[float, ...] = ()
+    """Mean of `v` in the fit windows, a number per channel; of `t2` and `z-max`."""
+    root: tuple[tuple[float, ...], ...] = ()
+    """Of `t2`: the symmetric root of the precision matrix, its lower triangle row by row: row `i` has `i + 1`
+    numbers. The statistic is the sum of the squares of `root (v - center)`."""
+    spread: tuple[float, ...] = ()
+    """Of `z-max`: standard deviation of `v`, a number per channel, above zero."""
+    baseline: int = 0
+    """Number of first samples of the window whose mean is taken off, so that slow drift cancels; 0: none."""
+    drifting: tuple[bool, ...] = ()
+    """Of which channels it is taken off; empty: of all."""
+    channels: tuple[bool, ...] = ()
+    """Which channels the head looks at; empty: all. The others contribute nothing."""
+
+    def __post_init__(self) -> None:
+        of_means = self.kind in ("t2", "z-max")
+        if of_means == (self.of == "residual"):
+            inputs = "window-mean or residual-mean" if of_means else "residual"
+            raise ValueError(f"a head {self.kind} is of {inputs}, not of {self.of}")
+        if (self.baseline or self.drifting) and not of_means:
+            raise ValueError(f"a head {self.kind} takes no means, and so no baseline off them")
+        if self.baseline < 0 or (self.drifting and not self.baseline):
+            raise ValueError("baseline must be a number of samples, and at least 1 where channels drift")
+        for name, value in (("scale", self.scale), ("weight", self.weight)):
+            if not 1 / LARGEST_SCALE <= value <= LARGEST_SCALE:
+                raise ValueError(f"{name} must lie between {1 / LARGEST_SCALE:g} and {LARGEST_SCALE:g}")
+        if bool(self.center) != of_means or bool(self.root) != (self.kind == "t2"):
+            raise ValueError("center belongs to t2 and z-max, root to t2, and to no other head")
+        if bool(self.spread) != (self.kind == "z-max"):
+            raise ValueError("spread belongs to z-max, and to no other head")
+        if any(len(row) != i + 1 for i, row in enumerate(self.root)):
+            raise ValueError("root must be a lower triangle: row i has i + 1 numbers")
+        numbers = [*self.center, *(number for row in self.root for number in row), *self.spread]
+        if not all(abs(number) <= LARGEST_NUMBER for number in numbers):
+            raise ValueError(f"the numbers of a head must not exceed {LARGEST_NUMBER:g}")
+        if not all(number >= 1 / LARGEST_NUMBER for number in self.spread):
+            raise ValueError("every spread must be above zero")
+        seen = self.channels
+        if any(n and seen and not (seen[i] and seen[j]) for i, j, n in _cells(self.root, len(seen))):
+            raise ValueError("the root of a channel that the head does not look at must be zero")
+        if any(mask and not any(mask) for mask in (self.channels, self.drifting)):
+            raise ValueError("a head must look at a channel at least, and one at least must drift, if any")
+
+    @property
+    def needs_network(self) -> bool:
+        """Whether the reconstruction takes part in it."""
+        return self.of != "window-mean"
+
+    def misfit(self, window_length: int, n_channels: int) -> str:
+        """What does not fit windows of that size, in words; empty where everything does."""
+        for name in ("center", "root", "spread", "drifting", "channels"):
+            size = len(getattr(self, name))
+            if size not in (0, n_channels):
+                return f"{name} has {size} channels, the bundle {n_channels}"
+        if self.baseline >= window_length:
+            return f"a baseline of {self.baseline} samples leaves nothing of a window of {window_length}"
+        return ""
+
+    def text(self) -> str:
+        """What it is, in a few words: `t2 of window-mean`."""
+        baseline = f" less the first {self.baseline} samples" if self.baseline else ""
+        some = f", {sum(self.channels)} of the channels" if self.channels else ""
+        weight = f", weight {self.weight:g}" if self.weight != 1 else ""
+        return f"{self.kind} of {self.of}{baseline}{some}{weight}"
+
+
+def _cells(root: tuple[tuple[float, ...], ...], n_channels: int) -> list[tuple[int, int, float]]:
+    """Row, column and number of what a root has within so many channels."""
+    return [(i, j, number) for i, row in enumerate(root[:n_channels]) for j, number in enumerate(row)]
+
+
+@dataclass(frozen=True)
+class Heads:
+    """The detector of a model: its heads, and how their statistics become one score.
+
+    The score is the largest, or the sum, of `weight * statistic / scale`; contributions are scaled alike, so
+    that they add up to it.
+    """
+
+    heads: tuple[Head, ...]
+    fusion: Fusion = "max"
+
+    def __post_init__(self) -> None:
+        if not 1 <= len(self.heads) <= MAX_HEADS:
+            raise ValueError(f"a detector has 1 to {MAX_HEADS} heads")
+
+    def misfit(self, window_length: int, n_channels: int) -> str:
+        """What does not fit windows of that size, in words; empty where everything does."""
+        for index, head in enumerate(self.heads):
+            if problem := head.misfit(window_length, n_channels):
+                return f"head {index} ({head.kind}): {problem}"
+        return ""
+
+    def text(self) -> str:
+        """What it is, in a line of words."""
+        names = [head.text() for head in self.heads]
+        return names[0] if len(names) == 1 else f"{self.fusion} of {' | '.join(names)}"

@@ -1,0 +1,150 @@
+"""Bundles with detector heads in the runtime: stream, replay, restart, self-test, new limits, all as ever."""
+
+import dataclasses
+import json
+import math
+
+import numpy as np
+import pytest
+
+from edge_ad.bundle import bundle as bundles
+from edge_ad.bundle.diff import diff
+from edge_ad.bundle.manifest import from_json, schema_for, to_json
+from edge_ad.bundle.overlay import overlaid
+from edge_ad.errors import BundleManifestError, BundleMismatchError
+from edge_ad.runtime import Detector
+from edge_ad.runtime.recalibrate import derive_overlay
+from edge_ad.runtime.selftest import replay_on_interpreters
+from edge_ad.runtime.sources.csv_lines import CsvLines
+from tests import naive
+from tests.forge import edited
+from tests.head_bundle import toy_heads, with_heads
+
+KINDS = list(toy_heads(8))
+
+
+@pytest.fixture(scope="module")
+def toy_bytes(toy_bundle_path):
+    return toy_bundle_path.read_bytes()
+
+
+@pytest.fixture(scope="module")
+def packed(toy_bytes):
+    return {name: with_heads(toy_bytes, heads) for name, heads in toy_heads(8).items()}
+
+
+@pytest.fixture(scope="module")
+def recording(toy_bytes, toy_csv):
+    manifest = bundles.unpack(toy_bytes).manifest
+    columns = [channel.name for channel in manifest.channels]
+    with toy_csv.open(encoding="utf-8") as file:
+        lines = CsvLines(file, manifest.input, columns, name=str(toy_csv), strict=False)
+        return [sample for sample in lines if sample.problem is None]
+
+
+def comparable(decision):
+    shares = None if decision.contributions is None else decision.contributions.tolist()
+    return repr(decision._replace(contributions=shares, latency_ns=0))
+
+
+@pytest.mark.parametrize("variant", ["tiny-float32", "tiny-int8-full"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_replay_decides_as_the_stream_to_the_bit(packed, recording, kind, variant):
+    bundle = bundles.unpack(packed[kind])
+    streaming, replayed = Detector.load(bundle, variant), Detector.load(bundle, variant)
+    pushed = [streaming.push(sample.values, sample.time) for sample in recording]
+    replay = replayed.replay([s.values for s in recording], np.array([s.time for s in recording]))
+    assert list(map(comparable, replay)) == list(map(comparable, pushed))
+    assert {"normal", "alarm"} <= {decision.state for decision in pushed}
+    for decision in pushed:
+        if decision.score is not None:
+            assert decision.score == math.fsum(decision.contributions.tolist())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_goes_on_where_it_was_saved(packed, recording, kind):
+    bundle = bundles.unpack(packed[kind])
+    whole, first, second = (Detector.load(bundle) for _ in range(3))
+    expected = [whole.push(sample.values, sample.time) for sample in recording]
+    half = len(recording) // 2
+    for sample in recording[:half]:
+        first.push(sample.values, sample.time)
+    second.restore(json.loads(json.dumps(first.save())))
+    found = [second.push(sample.values, sample.time) for sample in recording[half:]]
+    assert list(map(comparable, found)) == list(map(comparable, expected[half:]))
+
+
+def test_the_stream_scores_by_the_definition(packed, recording):
+    bundle = bundles.unpack(packed["all"])
+    detector = Detector.load(bundle, "tiny-float32")
+    model = detector._model
+    rows = model.scaler.transform(np.array([sample.values for sample in recording[:30]]))
+    heads = bundle.manifest.models[0].detector
+    for index, sample in enumerate(recording[:30]):
+        decision = detector.push(sample.values, sample.time)
+        if decision.score is not None:
+            window = rows[index - 9 : index + 1]
+            shares, score = naive.fused(heads, window.tolist(), model.model.reconstruct(window).tolist())
+            np.testing.assert_allclose(decision.contributions, shares, rtol=1e-4, atol=1e-5 * max(shares))
+            assert decision.score == pytest.approx(score, rel=1e-4)
+
+
+def test_an_l1_head_decides_as_a_bundle_without_heads(toy_bytes, recording):
+    plain = bundles.unpack(toy_bytes)
+    ucl = plain.manifest.variant().limit.ucl
+    headed = bundles.unpack(with_heads(toy_bytes, toy_heads(8)["l1"], ucl))
+    ours, theirs = Detector.load(headed), Detector.load(plain)
+    for sample in recording:
+        pair = [detector.push(sample.values, sample.time) for detector in (ours, theirs)]
+        assert len(set(map(comparable, pair))) == 1
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_interpreter_passes_the_golden_windows(packed, kind):
+    for test in replay_on_interpreters(bundles.unpack(packed[kind])):
+        assert test.passed, test.complaint()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_manifest_with_heads_survives_its_json(packed, kind):
+    manifest = bundles.unpack(packed[kind]).manifest
+    assert from_json(to_json(manifest)) == manifest
+    assert schema_for(manifest) == manifest.schema == "1.4"
+
+
+def test_a_manifest_without_heads_stays_one_of_the_schema_before(toy_bytes):
+    manifest = bundles.unpack(toy_bytes).manifest
+    assert b'"detector"' not in to_json(manifest)
+    assert schema_for(manifest) == "1.3"
+    with pytest.raises(BundleManifestError, match="unknown key exec"):
+        bundles.unpack(edited(toy_bytes, lambda plain: plain.update(exec=1)))
+
+
+def test_diff_names_what_changed_in_a_detector(toy_bytes):
+    heads = toy_heads(8)["all"]
+    other = dataclasses.replace(heads, fusion="sum")
+    before, after = (bundles.unpack(with_heads(toy_bytes, each)) for each in (heads, other))
+    paths = [change.path for change in diff(before, after)]
+    assert ("models", "tiny", "detector", "fusion") in paths
+    assert not [path for path in paths if path[:4] == ("models", "tiny", "detector", "heads")]
+
+
+@pytest.mark.parametrize("with_scaler", [False, True])
+def test_new_limits_leave_the_heads_as_they_are(packed, normal_csv, with_scaler):
+    bundle = bundles.unpack(packed["all"])
+    overlay = derive_overlay(
+        bundle, normal_csv, with_scaler=with_scaler, by="me", created="2026-02-01T00:00:00Z", force=True
+    )
+    running = overlaid(bundle, overlay)
+    assert running.manifest.models == bundle.manifest.models
+    assert all(limit.new_ucl != limit.old_ucl > 0 for limit in overlay.limits)
+    assert Detector.load(running).ucl == overlay.limits[-1].new_ucl or len(overlay.limits) > 1
+
+
+def test_heads_of_another_machine_are_refused(toy_bytes):
+    heads = toy_heads(7)["t2"]
+    with pytest.raises(ValueError, match="center has 7 channels, the bundle 8"):
+        with_heads(toy_bytes, heads)
+    mixed = edited(with_heads(toy_bytes, toy_heads(8)["t2"]), lambda plain: plain["channels"].pop() and None)
+    with pytest.raises(BundleMismatchError):
+        bundles.unpack(mixed)
