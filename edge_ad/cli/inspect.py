@@ -69,6 +69,7 @@ def _identity(found: FoundBundle) -> str:
             f"{manifest.window_length} samples x {len(manifest.channels)} channels, a sample each "
             f"{manifest.sample_period_s:g} s; a gap above {manifest.largest_gap_s:g} s ends it",
         ),
+        ("score", _score(manifest)),
         ("alarm", manifest.alarm_rule.text()),
         (
             "learned from",
@@ -80,6 +81,16 @@ def _identity(found: FoundBundle) -> str:
         ("model card", "edge-ad inspect --card" if manifest.card_file else "none"),
     )
     return "\n".join(f"{name:<14}{printable(value)}" for name, value in rows)
+
+
+def _score(manifest: Manifest) -> str:
+    """What makes a window's score; of a model each, where they differ."""
+    if manifest.score != "heads":
+        return f"{manifest.score} of the channels' mean absolute errors"
+    texts = {model.name: model.detector.text() for model in manifest.models if model.detector}
+    if len(set(texts.values())) == 1:
+        return next(iter(texts.values()))
+    return "; ".join(f"{name}: {text}" for name, text in texts.items())
 
 
 def _channels(manifest: Manifest) -> str:

@@ -62,8 +62,9 @@ def data_options(function: F) -> F:
         click.option("--format", "format_file", type=PATH, help="TOML file that describes the recordings."),
         click.option(
             "--preset",
-            type=click.Choice(["skab", "pump", "bearing"]),
-            help="A format that is built in: skab (folder of SKAB files), pump (simulated) or "
+            type=click.Choice(["skab", "skab-best", "pump", "bearing"]),
+            help="A format that is built in: skab (folder of SKAB files), "
+            "skab-best (the same, with the best detector known), pump (simulated) or "
             "bearing (folder or archive of NASA's snapshot files). "
             "[default: recognized by the column names]",
         ),

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_ad.bundle.manifest import ControlLimit
+from edge_ad.detect.heads import Heads
 from edge_ad.detect.limit import score_quantiles
 from edge_ad.detect.rules import leaderboard_flags
 from edge_ad.errors import InterpreterError
@@ -43,18 +44,21 @@ class VariantResult:
         return None if self.labels is None else confusion(self.labels, alarms)
 
 
-def evaluate_variant(prepared: Prepared, plan: BuildPlan, content: bytes, *, stateful: bool) -> VariantResult:
-    """Score all windows, set the UCL from the train span's, and judge the test rows by both rules.
+def evaluate_variant(
+    prepared: Prepared, plan: BuildPlan, content: bytes, *, stateful: bool, heads: Heads | None = None
+) -> VariantResult:
+    """Score all windows, set the UCL from the limit windows', and judge the test rows by both rules.
 
+    `heads` are those of the model; None: it has none, and the plan's score is used.
     Raises InterpreterError where the model fails or scores a training window as not finite.
     """
     recording = prepared.recording
-    model = WindowModel(content, prepared.scaler, plan.settings.score, stateful=stateful)
+    model = WindowModel(content, prepared.scaler, heads or plan.settings.score, stateful=stateful)
     scores = np.full(len(prepared.windows), np.nan)
     finite = np.flatnonzero(prepared.finite)
     scores[finite] = model.scores_scaled(prepared.windows[finite])
 
-    limit = _control_limit(scores[prepared.train], plan)
+    limit = _control_limit(scores[prepared.limit], plan)
     tested, in_test = recording.tested, scores[recording.tested[: len(scores)]]
     with np.errstate(invalid="ignore"):  # NaN > UCL is False, as it should be
         leaderboard = leaderboard_flags(in_test > limit.ucl, plan.settings.window_length, int(tested.sum()))

@@ -167,19 +167,18 @@ def _oracle_verdict(workspace: Workspace, plan: BuildPlan, model: str) -> Verdic
 def _exact_scores(workspace: Workspace, plan: BuildPlan, model: str) -> ExactScores:
     """Computes a model's scores in float64, and float32's own error, for windows of an asset."""
     assets = {asset.name: asset for asset in plan.assets}
-    architecture = plan.architecture(model)
+    architecture, records = plan.architecture(model), Records(workspace, plan)
 
     def exact(name: str, indices: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         windows = prepare(workspace.recording(plan, assets[name]), plan).windows
         weights = load_weights(workspace.asset_file(name, f"{model}.weights.npz"))
+        scoring = records.scoring(assets[name], model)
         expected, rounding = np.empty((2, len(indices)))
         for start in range(0, len(indices), _BATCH):
             part = slice(start, start + _BATCH)
             some = windows[indices[part]]
-            expected[part] = window_scores(
-                some, reconstruct(architecture, weights, some), plan.settings.score
-            )
-            ways = float32_scores(architecture, weights, some, plan.settings.score)
+            expected[part] = window_scores(some, reconstruct(architecture, weights, some), scoring)
+            ways = float32_scores(architecture, weights, some, scoring)
             rounding[part] = np.abs(ways - expected[part]).max(axis=0)
         return expected, rounding
 
@@ -209,7 +208,7 @@ def _load_subjects(workspace: Workspace, plan: BuildPlan) -> tuple[dict[str, _Su
             records.training(asset, model)
             path = workspace.asset_file(asset.name, f"{model}.keras.npz")
             scores: NDArray[np.float64] = load_arrays(path)["scores"]
-            ucl = settings.limit.limit(scores[prepared.train])
+            ucl = settings.limit.limit(scores[prepared.limit])
             alarms = decide(
                 scores,
                 prepared.whole,

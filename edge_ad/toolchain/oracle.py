@@ -12,8 +12,10 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_ad.detect.score import ScoreKind
+from edge_ad.detect.fusion import Scoring
+from edge_ad.detect.heads import Heads
 from edge_ad.toolchain.architecture import Architecture, Weights, lstm_layers
+from edge_ad.toolchain.head_oracle import fused_scores
 
 Array = NDArray[np.floating]
 Function = Callable[[Array], Array]
@@ -85,13 +87,15 @@ def _reconstruct(
 
 
 def window_scores(
-    windows: NDArray[np.floating], reconstructions: NDArray[np.floating], kind: ScoreKind = "sum"
+    windows: NDArray[np.floating], reconstructions: NDArray[np.floating], scoring: Scoring = "sum"
 ) -> NDArray[np.float64]:
     """The score's definition in float64: `(n, window_length, n_channels)` twice -> `(n,)`."""
+    if isinstance(scoring, Heads):
+        return fused_scores(scoring, windows, reconstructions)
     with np.errstate(over="ignore"):
         errors = np.abs(windows.astype(np.float64) - reconstructions)
         shares = errors.mean(axis=1)
-        scores: NDArray[np.float64] = shares.sum(axis=1) if kind == "sum" else shares.mean(axis=1)
+        scores: NDArray[np.float64] = shares.sum(axis=1) if scoring == "sum" else shares.mean(axis=1)
     return scores
 
 

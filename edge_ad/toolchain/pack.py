@@ -21,7 +21,7 @@ from edge_ad.bundle.manifest import (
     VariantEntry,
     schema_for,
 )
-from edge_ad.detect.score import ScoreKind
+from edge_ad.detect.heads import Heads
 from edge_ad.detect.window import sliding_windows
 from edge_ad.errors import ConfigurationError
 from edge_ad.files import make_folder, write_atomic
@@ -81,9 +81,7 @@ def _bundle(workspace: Workspace, plan: BuildPlan, asset: AssetSource, gate: Gat
             if settings.variants and name not in settings.variants:
                 continue
             content = workspace.asset_file(asset.name, f"{name}.tflite").read_bytes()
-            entry = _variant(
-                records, asset, prepared, golden, content, model, precision, gate, settings.score
-            )
+            entry = _variant(records, asset, prepared, golden, content, model, precision, gate)
             variants.append(entry)
             members[entry.file] = content
     parity_passed = gate is not None and not gate.failures([variant.name for variant in variants])
@@ -106,10 +104,12 @@ def _bundle(workspace: Workspace, plan: BuildPlan, asset: AssetSource, gate: Gat
             tuple(prepared.scaler.offset.tolist()),
             tuple(prepared.scaler.scale.tolist()),
         ),
-        score=settings.score,
+        score="heads" if settings.detector else settings.score,
         alarm_rule=settings.alarm,
         models=tuple(
-            _model(plan, model) for model in settings.models if any(v.model == model for v in variants)
+            _model(plan, model, records.training(asset, model).heads)
+            for model in settings.models
+            if any(v.model == model for v in variants)
         ),
         variants=tuple(variants),
         default_variant=smallest([variant.name for variant in variants]),
@@ -143,12 +143,13 @@ def _variant(
     model: str,
     precision: Precision,
     gate: GateRecord | None,
-    score: ScoreKind,
 ) -> VariantEntry:
     name = variant_name(model, precision)
     conversion = records.conversion(asset, model, precision)
     evaluation = records.evaluation(asset, model, precision)
-    detector = WindowModel(content, prepared.scaler, score, stateful=conversion.stateful)
+    detector = WindowModel(
+        content, prepared.scaler, records.scoring(asset, model), stateful=conversion.stateful
+    )
     model_io = detector.model
     checks = (
         [check for verdict in gate.verdicts if verdict.subject == name for check in verdict.checks]
@@ -190,9 +191,9 @@ def golden_windows(prepared: Prepared, plan: BuildPlan) -> NDArray[np.float32]:
     return np.ascontiguousarray(sliding_windows(samples, length)[chosen])
 
 
-def _model(plan: BuildPlan, model: str) -> ModelEntry:
+def _model(plan: BuildPlan, model: str, heads: Heads | None) -> ModelEntry:
     shape = plan.architecture(model)
-    return ModelEntry(model, shape.encoder, shape.decoder, shape.activation, shape.n_parameters)
+    return ModelEntry(model, shape.encoder, shape.decoder, shape.activation, shape.n_parameters, heads)
 
 
 def _metrics(evaluation: EvaluationRecord) -> list[MetricsEntry]:

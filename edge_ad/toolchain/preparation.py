@@ -16,6 +16,7 @@ from edge_ad.detect.window import CLOCK_ERROR_S, LARGEST_VALUE, sliding_windows,
 from edge_ad.errors import DataError
 from edge_ad.runtime.detector import quality_rules
 from edge_ad.toolchain.datasets.recording import Recording
+from edge_ad.toolchain.settings import BuildSettings
 from edge_ad.toolchain.workspace import BuildPlan
 
 _FEWEST_TRAIN_WINDOWS = 20
@@ -37,6 +38,11 @@ class Prepared:
     """`(n_windows,)`: a detector that reads the recording from its first row on scores the window."""
     train: NDArray[np.int64]
     """Indices of the whole windows that lie in the train span."""
+    fit: NDArray[np.int64]
+    """Those of `train` that network and heads are fitted on."""
+    limit: NDArray[np.int64]
+    """Those of `train` that the limit is set by: all of them, or, after a gap of a window, the ones behind
+    `fit`."""
     channels: tuple[Channel, ...]
     """Those of the format, each with the longest flat run that is plausible."""
     quality: QualityRules
@@ -45,10 +51,13 @@ class Prepared:
 def prepare(recording: Recording, plan: BuildPlan) -> Prepared:
     """Fit the scaler on the train span and cut windows.
 
-    Raises DataError where the train span has too few whole windows, or no whole one follows it.
+    Raises DataError where the train span has too few whole windows, or no whole one follows it, and
+    ConfigurationError where a head is to look at channels that there are not.
     """
     length, rows = plan.settings.window_length, recording.train_rows
     in_train, tested = recording.in_train, recording.tested
+    if plan.settings.detector is not None:
+        plan.settings.detector.check([channel.name for channel in recording.channels], length)
     if plan.format.train.share is not None and length > 1:
         raise DataError(
             f"{recording.name}: rows drawn at random make no windows of {length}; split by time, or use "
@@ -90,7 +99,29 @@ def prepare(recording: Recording, plan: BuildPlan) -> Prepared:
             f"{recording.name}: none of the windows after the train span of {rows} rows is whole, so nothing "
             f"could be judged{_why_broken(recording, quality, tested)}"
         )
-    return Prepared(recording, scaler, windows, finite, whole, train, channels, quality)
+    fitted_on, limited_by = _fit_and_limit(train, plan.settings, recording.name)
+    return Prepared(
+        recording, scaler, windows, finite, whole, train, fitted_on, limited_by, channels, quality
+    )
+
+
+def _fit_and_limit(
+    train: NDArray[np.int64], settings: BuildSettings, name: str
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Split the train span's windows, `(n,)` first rows in order of time, as the settings say."""
+    if settings.fit_share == 1:
+        return train, train
+    fit = train[: int(len(train) * settings.fit_share)]
+    # the last fit window, and then a whole one between the two parts
+    first = fit[-1] + 2 * settings.window_length if len(fit) else 0
+    behind = train[train >= first]
+    if min(len(fit), len(behind)) < _FEWEST_TRAIN_WINDOWS:
+        raise DataError(
+            f"{name}: a fit_share of {settings.fit_share:g} leaves {len(fit)} windows to fit on and, after a "
+            f"gap, {len(behind)} for the limit, at least {_FEWEST_TRAIN_WINDOWS} are needed of each: record "
+            "more normal operation, or change the share"
+        )
+    return fit, behind
 
 
 def _with_flat_runs(channels: tuple[Channel, ...], train: NDArray[np.float64]) -> tuple[Channel, ...]:

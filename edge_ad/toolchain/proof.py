@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_ad.bundle.manifest import ProofEntry
-from edge_ad.detect.score import ScoreKind
+from edge_ad.detect.fusion import Scoring
 from edge_ad.runtime.window_model import WindowModel
 from edge_ad.toolchain.architecture import Architecture, Weights
 from edge_ad.toolchain.convert.stress import synthetic_anomalies
@@ -27,11 +27,11 @@ def prove(
     weights: Weights,
     prepared: Prepared,
     ucl: float,
-    kind: ScoreKind = "sum",
+    scoring: Scoring = "sum",
 ) -> tuple[ProofEntry, ...]:
     """Errors against the float64 oracle on training, test and stress windows."""
     return tuple(
-        _entry(name, windows, model, architecture, weights, kind, ucl)
+        _entry(name, windows, model, architecture, weights, scoring, ucl)
         for name, windows in _window_sets(prepared).items()
     )
 
@@ -42,20 +42,22 @@ def rank_near_limit(
     weights: Weights,
     prepared: Prepared,
     ucl: float,
-    kind: ScoreKind = "sum",
+    scoring: Scoring = "sum",
 ) -> tuple[RankedError, ...]:
     """Errors of a float32 form near the limit, beside those of the network itself in float32: for each of
     the same sets of windows, the ranks that decide.
     """
     ranked: list[RankedError] = []
     for windows in _window_sets(prepared).values():
-        expected = window_scores(windows, reconstruct(architecture, weights, windows), kind)
+        expected = window_scores(windows, reconstruct(architecture, weights, windows), scoring)
         near = expected <= NEAR * ucl
         if near.any():
             ours, expected = np.ascontiguousarray(windows[near]), expected[near]
             scale = np.maximum(expected, ucl)
             errors = _relative(model.scores_scaled(ours), expected, scale)
-            rounded = np.abs(float32_scores(architecture, weights, ours, kind) - expected).max(axis=0) / scale
+            rounded = (
+                np.abs(float32_scores(architecture, weights, ours, scoring) - expected).max(axis=0) / scale
+            )
             ranked += rank_errors(errors, rounded)
     return tuple(ranked)
 
@@ -87,14 +89,14 @@ def _entry(
     model: WindowModel,
     architecture: Architecture,
     weights: Weights,
-    kind: ScoreKind,
+    scoring: Scoring,
     ucl: float,
 ) -> ProofEntry:
-    expected = window_scores(windows, reconstruct(architecture, weights, windows), kind)
+    expected = window_scores(windows, reconstruct(architecture, weights, windows), scoring)
     scale = np.maximum(expected, ucl)
     near = expected <= NEAR * ucl
     errors = _relative(model.scores_scaled(np.ascontiguousarray(windows)), expected, scale)
-    rounded = window_scores(windows, reconstruct(architecture, weights, windows, dtype=np.float32), kind)
+    rounded = window_scores(windows, reconstruct(architecture, weights, windows, dtype=np.float32), scoring)
     return ProofEntry(
         windows=name,
         n=len(windows),

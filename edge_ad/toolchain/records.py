@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from edge_ad.bundle.manifest import Calibration, ControlLimit, FormEntry, Precision, ProofEntry
+from edge_ad.detect.fusion import Scoring
+from edge_ad.detect.heads import Heads
 from edge_ad.errors import ConfigurationError
 from edge_ad.toolchain.metrics import Confusion
 from edge_ad.toolchain.rounding import RankedError
@@ -36,9 +38,14 @@ class TrainingRecord:
     files: dict[str, str]
     """Name -> SHA-256 of `MODEL.weights.npz` and `MODEL.keras.npz`."""
     n_train_windows: int
+    """Windows that network and heads were fitted on."""
     losses: tuple[float, ...]
     validation_losses: tuple[float, ...]
     versions: dict[str, str]
+    weights_key: str = ""
+    """Key of the inputs of the weights alone."""
+    heads: Heads | None = None
+    """Fitted with the trained network; None where the plan asks for none."""
 
 
 @dataclass(frozen=True)
@@ -82,27 +89,46 @@ class Records:
         self._workspace = workspace
         self._plan = plan
 
-    def training_key(self, asset: AssetSource, model: str) -> str:
-        """Key of what training a model depends on."""
+    def weights_key(self, asset: AssetSource, model: str) -> str:
+        """Key of what a model's weights depend on."""
         plan = self._plan
         return step_key(
             recording=asset.sha256,
             format=plan.format,
             architecture=plan.architecture(model),
             scaler=plan.settings.scaler,
-            score=plan.settings.score,
             training=plan.settings.training,
+            fit_share=plan.settings.fit_share,
         )
+
+    def training_key(self, asset: AssetSource, model: str) -> str:
+        """Key of what training a model depends on: its weights, its scores and its heads."""
+        settings = self._plan.settings
+        return step_key(
+            weights=self.weights_key(asset, model),
+            score=settings.score,
+            detector=settings.detector,
+            head_limit=settings.limit if settings.detector else None,
+        )
+
+    def trained_before(self, asset: AssetSource, model: str) -> TrainingRecord | None:
+        """The record of a model whose weights are as good as new, whatever it was to score by then."""
+        path = self._path(asset, f"{model}.training.json")
+        record = self._workspace.load(path, TrainingRecord)
+        if record is None or record.weights_key != self.weights_key(asset, model):
+            return None
+        name = f"{model}.weights.npz"
+        return record if _digest(path.with_name(name)) == record.files.get(name, "") else None
 
     def conversion_key(self, asset: AssetSource, model: str, precision: Precision) -> str:
         """Key of what a conversion depends on. Raises ConfigurationError: train first."""
         settings = self._plan.settings
         return step_key(
-            training=self.training(asset, model).files,
+            weights=self.training(asset, model).files[f"{model}.weights.npz"],
             architecture=self._plan.architecture(model),
             precision=precision,
             optimize=settings.optimize,
-            calibrated_on=self.training_key(asset, model) if precision == "int8-full" else None,
+            calibrated_on=self.weights_key(asset, model) if precision == "int8-full" else None,
         )
 
     def evaluation_key(self, asset: AssetSource, model: str, precision: Precision) -> str:
@@ -113,6 +139,8 @@ class Records:
             recording=asset.sha256,
             format=plan.format,
             window_length=settings.window_length,
+            scoring=self.scoring(asset, model),
+            fit_share=settings.fit_share,
             limit=settings.limit,
             alarm=settings.alarm,
         )
@@ -121,6 +149,10 @@ class Records:
         """The record of a trained model. Raises ConfigurationError: train first."""
         path = self._path(asset, f"{model}.training.json")
         return self._require(path, TrainingRecord, self.training_key(asset, model), "train")
+
+    def scoring(self, asset: AssetSource, model: str) -> Scoring:
+        """How a trained model's windows are scored. Raises ConfigurationError: train first."""
+        return self.training(asset, model).heads or self._plan.settings.score
 
     def conversion(self, asset: AssetSource, model: str, precision: Precision) -> ConversionRecord:
         """The record of a converted form. Raises ConfigurationError: train or convert first."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_ad.detect.score import ScoreKind
+from edge_ad.detect.fusion import Scoring
 from edge_ad.toolchain.architecture import Architecture, Weights, lstm_layers
 from edge_ad.toolchain.oracle import Array, logistic, reconstruct, window_scores
 
@@ -35,7 +35,7 @@ class RankedError:
 
 
 def float32_scores(
-    architecture: Architecture, weights: Weights, windows: NDArray[np.floating], kind: ScoreKind = "sum"
+    architecture: Architecture, weights: Weights, windows: NDArray[np.floating], scoring: Scoring = "sum"
 ) -> NDArray[np.float64]:
     """`(8, n)` scores of `(n, window_length, n_channels)` scaled windows in plain float32.
 
@@ -48,7 +48,7 @@ def float32_scores(
         reordered = weights if way < 2 else _reordered(architecture, weights, rng)
         sigmoid = _by_exponential if way % 2 else logistic
         outputs = reconstruct(architecture, reordered, windows, dtype=np.float32, sigmoid=sigmoid)
-        scores.append(window_scores(windows, outputs, kind))
+        scores.append(window_scores(windows, outputs, scoring))
     return np.array(scores)
 
 

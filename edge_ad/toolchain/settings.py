@@ -14,6 +14,7 @@ from edge_ad.detect.scaler import ScalerKind
 from edge_ad.detect.score import ScoreKind
 from edge_ad.errors import ConfigurationError
 from edge_ad.toolchain.bootstrap import BootstrapSettings
+from edge_ad.toolchain.detector_settings import DetectorSettings, HeadSettings
 
 MODEL_UNITS: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
     "full": ((100,), (100,)),
@@ -158,6 +159,12 @@ class BuildSettings:
     optimize: Optimize = "size"
     scaler: ScalerKind = "standard"
     score: ScoreKind = "sum"
+    """Of the reconstruction's errors; not used where there is a detector."""
+    detector: DetectorSettings | None = None
+    """Heads that score in its place; None: none."""
+    fit_share: float = 1.0
+    """Share of the train span's windows, the first ones, that network and heads are fitted on. The others,
+    after a gap of a window, are for the limit alone. 1: both on all of them, as the seed notebook does."""
     training: TrainingSettings = TrainingSettings()
     limit: LimitRule = LimitRule()
     alarm: AlarmRuleEntry = AlarmRuleEntry()
@@ -174,6 +181,8 @@ class BuildSettings:
             raise ValueError("build_number must be at least 1")
         if self.window_length < 1:
             raise ValueError("window_length must be at least 1")
+        if not 0 < self.fit_share <= 1:
+            raise ValueError("fit_share must lie above 0 and at most at 1")
         if not self.models or not set(self.models) <= set(MODEL_UNITS):
             raise ValueError(f"models can be {', '.join(MODEL_UNITS)}")
         if len(set(self.precisions)) < len(self.precisions) or len(set(self.models)) < len(self.models):
@@ -199,10 +208,20 @@ BEARING_SETTINGS = BuildSettings(
 """The protocol of the bearing post: all epochs, the last weights, and a UCL that is 110 % of the largest
 training score, rounded to 3 decimals."""
 
+SKAB_BEST_SETTINGS = BuildSettings(
+    models=("tiny",),
+    detector=DetectorSettings(heads=(HeadSettings("t2"), HeadSettings("l1")), fusion="max"),
+    fit_share=0.75,
+    limit=LimitRule(percentile=99.0, factor=1.5),
+)
+"""`--preset skab-best`: the detector for SKAB's recordings; all its values are here."""
+
+_BY_PRESET = {"bearing": BEARING_SETTINGS, "skab-best": SKAB_BEST_SETTINGS}
+
 
 def preset_settings(preset: str | None) -> BuildSettings:
     """The settings that belong to a preset, before anybody says otherwise."""
-    return BEARING_SETTINGS if preset == "bearing" else BuildSettings()
+    return _BY_PRESET.get(preset or "", BuildSettings())
 
 
 def _over(defaults: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:

@@ -14,14 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_ad.bundle.manifest import Precision
-from edge_ad.detect.score import WindowScorer
+from edge_ad.detect.fusion import make_scorer
+from edge_ad.detect.heads import Heads
 from edge_ad.toolchain.architecture import load_weights, weights_npz
 from edge_ad.toolchain.convert.converter import convert
 from edge_ad.toolchain.evaluate import evaluate_variant
-from edge_ad.toolchain.preparation import prepare
+from edge_ad.toolchain.heads import ScoredWindows, fit_detector
+from edge_ad.toolchain.preparation import Prepared, prepare
 from edge_ad.toolchain.proof import prove, rank_near_limit
 from edge_ad.toolchain.records import ConversionRecord, EvaluationRecord, Records, TrainingRecord
-from edge_ad.toolchain.train import initial_weights, trainer_for
+from edge_ad.toolchain.train import TrainedModel, Trainer, initial_weights, trainer_for
 from edge_ad.toolchain.workspace import (
     AssetSource,
     BuildPlan,
@@ -75,13 +77,21 @@ def train_model(task: Task) -> str:
     settings = plan.settings.training
     architecture = plan.architecture(task.model)
     trainer = trainer_for(architecture, settings.batch_size, settings.kernel_l2)
-    train_windows = prepared.windows[prepared.train]
-    initial = initial_weights(architecture, settings.seed, task.asset.sha256)
-    trained = trainer.fit(train_windows, settings, initial)
+    fit_windows = prepared.windows[prepared.fit]
+    records = Records(workspace, plan)
+    before = records.trained_before(task.asset, task.model)
+    if before is not None:
+        weights = load_weights(workspace.asset_file(task.asset.name, f"{task.model}.weights.npz"))
+        trainer.restore(weights)
+        trained = TrainedModel(weights, before.losses, before.validation_losses)
+    else:
+        initial = initial_weights(architecture, settings.seed, task.asset.sha256)
+        trained = trainer.fit(fit_windows, settings, initial)
+    heads = _fit_heads(trainer, prepared, plan)
 
     finite = np.flatnonzero(prepared.finite)
     windows = prepared.windows[finite]
-    scorer = WindowScorer(windows.shape[1], windows.shape[2], plan.settings.score)
+    scorer = make_scorer(windows.shape[1], windows.shape[2], heads or plan.settings.score)
     scores = np.full(len(prepared.windows), np.nan)
     scores[finite] = [
         scorer.score(window, reconstruction)[1]
@@ -94,13 +104,28 @@ def train_model(task: Task) -> str:
     record = TrainingRecord(
         key=task.key,
         files=workspace.write_files(task.asset.name, files),
-        n_train_windows=len(train_windows),
+        n_train_windows=len(fit_windows),
         losses=trained.losses,
         validation_losses=trained.validation_losses,
         versions={name: version(name) for name in ("tensorflow", "keras", "numpy")},
+        weights_key=records.weights_key(task.asset, task.model),
+        heads=heads,
     )
     save_record(workspace.asset_file(task.asset.name, f"{task.model}.training.json"), record)
-    return f"{len(trained.losses)} epochs, validation loss {min(trained.validation_losses):.4f}"
+    kept = "weights kept, " if before is not None else ""
+    return f"{kept}{len(trained.losses)} epochs, validation loss {min(trained.validation_losses):.4f}"
+
+
+def _fit_heads(trainer: Trainer, prepared: Prepared, plan: BuildPlan) -> Heads | None:
+    """The heads that the plan asks for, by what the network that was just trained makes of the windows."""
+    if plan.settings.detector is None:
+        return None
+    fit, limit = (
+        ScoredWindows(windows, trainer.predict(windows))
+        for windows in (prepared.windows[prepared.fit], prepared.windows[prepared.limit])
+    )
+    names = [channel.name for channel in prepared.channels]
+    return fit_detector(plan.settings.detector, names, fit, limit, plan.settings.limit)
 
 
 def convert_model(task: VariantTask) -> str:
@@ -129,10 +154,12 @@ def convert_model(task: VariantTask) -> str:
 def evaluate_model(task: VariantTask) -> str:
     """Score and judge one converted model on its asset's recording. Raises DataError, InterpreterError."""
     workspace, variant = Workspace(task.root), task.variant
-    conversion = Records(workspace, task.plan).conversion(task.asset, task.model, task.precision)
+    records = Records(workspace, task.plan)
+    conversion = records.conversion(task.asset, task.model, task.precision)
+    heads = records.training(task.asset, task.model).heads
     content = workspace.asset_file(task.asset.name, f"{variant}.tflite").read_bytes()
     prepared = prepare(workspace.recording(task.plan, task.asset), task.plan)
-    result = evaluate_variant(prepared, task.plan, content, stateful=conversion.stateful)
+    result = evaluate_variant(prepared, task.plan, content, stateful=conversion.stateful, heads=heads)
     architecture = task.plan.architecture(task.model)
     weights = load_weights(workspace.asset_file(task.asset.name, f"{task.model}.weights.npz"))
     decisions: dict[str, NDArray[Any]] = {
@@ -142,7 +169,14 @@ def evaluate_model(task: VariantTask) -> str:
         "streaming": result.streaming,
         "unknown": result.unknown,
     }
-    proved = (result.model, architecture, weights, prepared, result.limit.ucl, task.plan.settings.score)
+    proved = (
+        result.model,
+        architecture,
+        weights,
+        prepared,
+        result.limit.ucl,
+        heads or task.plan.settings.score,
+    )
     record = EvaluationRecord(
         key=task.key,
         files=workspace.write_files(task.asset.name, {f"{variant}.decisions.npz": arrays_npz(decisions)}),

@@ -141,6 +141,10 @@ class Trainer:
         self._assign(kept)
         return TrainedModel(kept, tuple(losses), tuple(validation_losses))
 
+    def restore(self, weights: Weights) -> None:
+        """Take weights of an earlier training, to predict with."""
+        self._assign(weights)
+
     def _weights(self) -> Weights:
         return [weight.numpy() for weight in self._model.weights]
 

@@ -135,7 +135,7 @@ BEARING = snapshot_format(
     TrainSpan(since="2004-02-12 10:52:39", until="2004-02-15 12:52:39"),
 )
 
-PRESETS = {"bearing": BEARING, "pump": PUMP, "skab": SKAB}
+PRESETS = {"bearing": BEARING, "pump": PUMP, "skab": SKAB, "skab-best": SKAB}
 
 
 def load_format(path: Path) -> RecordingFormat:

@@ -47,7 +47,7 @@ def asset_baselines(prepared: Prepared, plan: BuildPlan) -> AssetBaselines | Non
     """What one recording contributes; None without labels.
 
     |z| is the scaled value. Its mean over a window takes the place of the score, and its UCL comes from the
-    training windows by the build's own rule.
+    limit windows by the build's own rule.
     """
     recording = prepared.recording
     if recording.labels is None:
@@ -56,7 +56,7 @@ def asset_baselines(prepared: Prepared, plan: BuildPlan) -> AssetBaselines | Non
     with np.errstate(invalid="ignore", over="ignore"):
         scores = np.abs(prepared.windows).mean(axis=(1, 2), dtype=np.float64)
     alarm = plan.settings.alarm
-    rule = AlarmRule(plan.settings.limit.limit(scores[prepared.train]), alarm.k, alarm.n, alarm.clear_ratio)
+    rule = AlarmRule(plan.settings.limit.limit(scores[prepared.limit]), alarm.k, alarm.n, alarm.clear_ratio)
     alarms = decide(
         scores,
         prepared.whole,

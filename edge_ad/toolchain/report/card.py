@@ -175,6 +175,12 @@ def _making(manifest: Manifest, plan: BuildPlan) -> list[str]:
         f"- Seed: {training.seed}, together with the recording's digest",
         f"- Windows of {manifest.window_length} samples; {manifest.scaler.kind} scaler, fitted on the "
         "training rows",
+        *(
+            f"- Detector of `{model.name}`: {_inline(model.detector.text())}; fitted on the first "
+            f"{100 * plan.settings.fit_share:g} % of the training windows"
+            for model in manifest.models
+            if model.detector
+        ),
         f"- UCL: percentile {limit.percentile:g} of the training windows' scores, times {limit.factor:g}"
         f"{_rounded(limit.digits)}; of each variant its own",
         f"- Converted for {plan.settings.optimize}: {forms}",

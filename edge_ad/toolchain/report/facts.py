@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_ad.bundle.manifest import Precision
+from edge_ad.detect.heads import Heads
 from edge_ad.errors import ConfigurationError
 from edge_ad.runtime.window_model import WindowModel
 from edge_ad.toolchain.datasets.recording import Recording
@@ -110,7 +111,9 @@ def asset_facts(workspace: Workspace, plan: BuildPlan, asset: AssetSource) -> As
         recording=recording,
         variants=variants,
         trainings={model: records.training(asset, model) for model in plan.settings.models},
-        contributions=_contributions(workspace, prepared, asset, default),
+        contributions=_contributions(
+            workspace, prepared, asset, default, records.training(asset, default.model).heads
+        ),
         baselines=asset_baselines(prepared, plan),
         detections=detections,
         period_s=plan.format.sample_period_s,
@@ -139,14 +142,14 @@ def _variant(
 
 
 def _contributions(
-    workspace: Workspace, prepared: Prepared, asset: AssetSource, variant: VariantFacts
+    workspace: Workspace, prepared: Prepared, asset: AssetSource, variant: VariantFacts, heads: Heads | None
 ) -> NDArray[np.float32]:
     """Shares of the recorded scores, from the shipped model, run again.
 
-    Shares, since they are the same for every kind of score.
+    Shares, since they are the same for the sum and the mean of errors.
     """
     content = workspace.asset_file(asset.name, f"{variant.name}.tflite").read_bytes()
-    model = WindowModel(content, prepared.scaler, "sum", stateful=variant.conversion.stateful)
+    model = WindowModel(content, prepared.scaler, heads or "sum", stateful=variant.conversion.stateful)
     whole = np.flatnonzero(prepared.whole)
     found = np.full((len(prepared.recording), model.n_channels), np.nan, np.float32)
     ours = np.empty((len(whole), model.n_channels), np.float32)

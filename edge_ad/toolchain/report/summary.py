@@ -168,7 +168,7 @@ def caveats(plan: BuildPlan, counts: Confusion, unknown_share: float, n_unlabell
         )
     if share is not None and n_unlabelled:
         notes.append(f"{n_unlabelled} of {len(plan.assets)} recordings have no labels; F1 leaves them out.")
-    if plan.preset == "skab":
+    if plan.preset in ("skab", "skab-best"):
         notes += _SKAB_CAVEATS
     if plan.preset == "pump":
         notes.append(

@@ -1,0 +1,92 @@
+"""What a build is told of detector heads: which ones, of what, and how they are fused and fitted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from edge_ad.detect.heads import LARGEST_SCALE, MAX_HEADS, Fusion, HeadInput, HeadKind
+from edge_ad.errors import ConfigurationError
+
+Covariance = Literal["ledoit-wolf", "plain"]
+
+_INPUT: dict[HeadKind, HeadInput] = {
+    "l1": "residual",
+    "q": "residual",
+    "t2": "window-mean",
+    "z-max": "window-mean",
+}
+
+
+@dataclass(frozen=True)
+class HeadSettings:
+    """One head that is to be fitted; a table `[[detector.heads]]`."""
+
+    kind: HeadKind
+    """`l1`, `t2`, `q` or `z-max`; see docs/heads.md."""
+    of: HeadInput | None = None
+    """`window-mean` (the default of `t2` and `z-max`) or `residual-mean`; `l1` and `q` are always of the
+    residual."""
+    weight: float = 1.0
+    baseline: int = 0
+    """Take the mean of so many first samples of the window off its mean, so that slow drift cancels."""
+    drifting: tuple[str, ...] = ()
+    """Names of the channels of which it is taken off; none: of all."""
+    channels: tuple[str, ...] = ()
+    """Names of the channels that the head looks at; none: at all."""
+    covariance: Covariance = "ledoit-wolf"
+    """Of `t2`: shrunk towards a multiple of the identity (Ledoit and Wolf 2004), or the windows' own."""
+    ridge: float = 1e-6
+    """Of `t2`: share of the mean variance that is added to every channel's."""
+
+    def __post_init__(self) -> None:
+        means = self.kind in ("t2", "z-max")
+        if self.of is not None and means == (self.of == "residual"):
+            allowed = "window-mean or residual-mean" if means else "residual"
+            raise ValueError(f"of can be {allowed} for a head {self.kind}, not {self.of}")
+        if not 1 / LARGEST_SCALE <= self.weight <= LARGEST_SCALE:
+            raise ValueError(f"weight must lie between {1 / LARGEST_SCALE:g} and {LARGEST_SCALE:g}")
+        if self.baseline < 0 or (self.drifting and not self.baseline):
+            raise ValueError("baseline must not be negative, and drifting needs one of at least 1 sample")
+        if self.baseline and not means:
+            raise ValueError(f"a baseline is for t2 and z-max, not for {self.kind}")
+        if not 0 <= self.ridge <= 1:
+            raise ValueError("ridge must lie between 0 and 1")
+
+    @property
+    def input(self) -> HeadInput:
+        """What it is of, the default filled in."""
+        return self.of or _INPUT[self.kind]
+
+    def mask(self, names: Sequence[str], chosen: Sequence[str]) -> tuple[bool, ...]:
+        """Which of the channels `names` are chosen; empty where none is. Raises ConfigurationError."""
+        for name in chosen:
+            if name not in names:
+                raise ConfigurationError(
+                    f"[detector]: no channel is called {name!r}; there are: {', '.join(names)}"
+                )
+        return tuple(name in chosen for name in names) if chosen else ()
+
+
+@dataclass(frozen=True)
+class DetectorSettings:
+    """The detector of a build, in place of its `score`; the table `[detector]`."""
+
+    heads: tuple[HeadSettings, ...]
+    fusion: Fusion = "max"
+
+    def __post_init__(self) -> None:
+        if not 1 <= len(self.heads) <= MAX_HEADS:
+            raise ValueError(f"heads must be 1 to {MAX_HEADS}")
+
+    def check(self, names: Sequence[str], window_length: int) -> None:
+        """Whether the heads fit channels of these names. Raises ConfigurationError."""
+        for head in self.heads:
+            head.mask(names, head.drifting)
+            head.mask(names, head.channels)
+            if head.baseline >= window_length:
+                raise ConfigurationError(
+                    f"[detector]: a baseline of {head.baseline} samples leaves nothing of a window of "
+                    f"{window_length}; make it smaller, or the window longer (--window)"
+                )

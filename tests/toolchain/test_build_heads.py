@@ -1,0 +1,153 @@
+"""A build with detector heads, from a recording to a bundle, as a person would run it."""
+
+import json
+
+import numpy as np
+import pytest
+
+from edge_ad.bundle.bundle import read
+from edge_ad.bundle.codec import canonical_json, encode
+from edge_ad.runtime.detector import Detector
+from edge_ad.toolchain.settings import load_settings
+from edge_ad.toolchain.workspace import Workspace
+from tests.helpers import edge_ad, pump_recording
+
+CONFIG = """
+models = ["tiny"]
+fit_share = 0.7
+
+[training]
+epochs = 3
+learning_rate = 0.01
+
+[detector]
+fusion = "FUSION"
+[[detector.heads]]
+kind = "t2"
+[[detector.heads]]
+kind = "l1"
+[[detector.heads]]
+kind = "q"
+weight = 0.5
+[[detector.heads]]
+kind = "z-max"
+baseline = 3
+drifting = ["Temperature", "Thermocouple"]
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    root = tmp_path_factory.mktemp("heads")
+    pump_recording(root / "data" / "north.csv", 1)
+    return root
+
+
+def build(root, text):
+    (root / "build.toml").write_text(text)
+    return edge_ad("build", root / "data", "--config", root / "build.toml", "-o", root / "out", "-j", 1)
+
+
+@pytest.fixture(scope="module")
+def built(folder):
+    result = build(folder, CONFIG.replace("FUSION", "max"))
+    assert result.returncode == 0, result.stderr
+    return folder
+
+
+def test_float32_and_int8_pass_the_gate(built):
+    bundle = read(built / "out" / "bundles" / "north.edgead")
+    assert bundle.manifest.parity_passed
+    assert [variant.name for variant in bundle.manifest.variants] == ["tiny-float32", "tiny-int8"]
+    result = edge_ad("verify", built / "out" / "bundles" / "north.edgead")
+    assert result.returncode == 0, result.stdout
+    assert bundle.manifest.score == "heads"
+    detector = bundle.manifest.models[0].detector
+    assert [head.kind for head in detector.heads] == ["t2", "l1", "q", "z-max"]
+    names = [channel.name for channel in bundle.manifest.channels]
+    assert [n for n, on in zip(names, detector.heads[3].drifting, strict=True) if on] == [
+        "Temperature",
+        "Thermocouple",
+    ]
+    for head in encode(detector)["heads"]:
+        assert len(canonical_json(head)) <= 2048
+
+
+def test_the_recording_alarms_in_its_fault_and_names_channels(built):
+    bundle = built / "out" / "bundles" / "north.edgead"
+    result = edge_ad("run", bundle, built / "data" / "north.csv")
+    assert result.returncode == 0, result.stderr
+    decisions = list(map(json.loads, result.stdout.splitlines()))
+    alarms = [index for index, decision in enumerate(decisions) if decision["state"] == "alarm"]
+    assert alarms
+    for decision in decisions:
+        if decision.get("score") is not None:
+            assert sum(decision["contributions"].values()) == pytest.approx(decision["score"], rel=1e-5)
+
+
+def test_fit_and_limit_windows_share_no_row(built):
+    from edge_ad.toolchain.preparation import prepare
+
+    workspace = Workspace(built / "out")
+    plan = workspace.load_plan()
+    prepared = prepare(workspace.recording(plan, plan.assets[0]), plan)
+    length = plan.settings.window_length
+    assert prepared.fit[-1] + 2 * length == prepared.limit[0]
+    assert len(prepared.fit) == int(len(prepared.train) * 0.7)
+    assert set(prepared.limit) <= set(prepared.train)
+    limit = read(built / "out" / "bundles" / "north.edgead").manifest.variant("tiny-float32").limit
+    assert limit.n_train_windows == len(prepared.limit)
+    detector = Detector.load(read(built / "out" / "bundles" / "north.edgead"), "tiny-float32")
+    scores = detector.score_windows(
+        np.stack([prepared.recording.samples[i : i + length] for i in prepared.limit])
+    )
+    assert limit.ucl == pytest.approx(np.percentile(scores, 99) * 1.5, rel=1e-6)
+
+
+def test_every_command_that_shows_a_bundle_knows_its_heads(built):
+    bundle = built / "out" / "bundles" / "north.edgead"
+    shown = edge_ad("inspect", bundle)
+    assert shown.returncode == 0, shown.stderr
+    assert "max of t2 of window-mean | l1 of residual | q of residual, weight 0.5" in shown.stdout
+    card = edge_ad("inspect", bundle, "--card").stdout
+    assert "max of t2 of window-mean" in card
+    assert edge_ad("diff", bundle, bundle).returncode == 0
+    page = edge_ad("report", built / "out", "-o", built / "report.html")
+    assert page.returncode == 0, page.stderr
+
+
+def test_other_heads_need_no_new_training(built):
+    result = build(built, CONFIG.replace("FUSION", "sum"))
+    assert result.returncode == 0, result.stderr
+    assert "tiny: weights kept, " in result.stderr
+    assert read(built / "out" / "bundles" / "north.edgead").manifest.models[0].detector.fusion == "sum"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (('kind = "q"', 'kind = "mse"'), "it can be 'l1', 't2', 'q', 'z-max'"),
+        (('"Temperature"', '"Temprature"'), "no channel is called 'Temprature'; there are: Acc"),
+        (("baseline = 3", "baseline = 10"), "leaves nothing of a window of 10"),
+        (("fit_share = 0.7", "fit_share = 0.99"), "0 for the limit, at least 20 are needed"),
+        (("fit_share = 0.7", "fit_share = 0.0"), "fit_share must lie above 0"),
+        (("FUSION", "mean"), "it can be 'max', 'sum'"),
+    ],
+)
+def test_settings_that_do_not_fit_end_before_any_work(folder, tmp_path, change, message):
+    (tmp_path / "build.toml").write_text(CONFIG.replace(*change).replace("FUSION", "max"))
+    arguments = ["--config", tmp_path / "build.toml", "-o", tmp_path / "out"]
+    result = edge_ad("train", folder / "data", *arguments)
+    assert result.returncode in (2, 5)
+    assert message in result.stderr
+    assert not (tmp_path / "out" / "work").exists()
+
+
+def test_settings_survive_their_file(tmp_path):
+    from edge_ad.toolchain.settings import SKAB_BEST_SETTINGS
+
+    path = tmp_path / "build.toml"
+    path.write_text('[detector]\nfusion = "sum"\n')
+    settings = load_settings(path, SKAB_BEST_SETTINGS)
+    assert settings.detector.heads == SKAB_BEST_SETTINGS.detector.heads
+    assert settings.detector.fusion == "sum"
