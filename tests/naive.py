@@ -109,10 +109,17 @@ def head(head, window, reconstruction):
         for c in range(channels):
             if head.baseline and (not head.drifting or head.drifting[c]):
                 v[c] -= sum(float(values[t][c]) for t in range(head.baseline)) / head.baseline
-        away = [v[c] - head.center[c] for c in range(channels)]
+        if head.of == "window-moments":
+            v += [
+                (sum((float(window[t][c]) - v[c]) ** 2 for t in range(length)) / length) ** 0.5
+                for c in range(channels)
+            ]
+        away = [value - center for value, center in zip(v, head.center, strict=True)]
         if head.kind == "t2":
-            root = [[head.root[max(i, j)][min(i, j)] for j in range(channels)] for i in range(channels)]
-            shares = [sum(root[c][d] * away[d] for d in range(channels)) ** 2 for c in range(channels)]
+            n = len(v)
+            root = [[head.root[max(i, j)][min(i, j)] for j in range(n)] for i in range(n)]
+            squares = [sum(root[i][j] * away[j] for j in range(n)) ** 2 for i in range(n)]
+            shares = [sum(squares[c::channels]) for c in range(channels)]
         else:
             z = [abs(away[c]) / head.spread[c] if seen[c] else 0 for c in range(channels)]
             shares = [z[c] if c == z.index(max(z)) else 0 for c in range(channels)]

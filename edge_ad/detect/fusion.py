@@ -120,7 +120,8 @@ def _function(head: Head, window_length: int, n_channels: int) -> _HeadFunction:
         return _absolute_errors(head, factor, window_length, n_channels)
     if head.kind == "q":
         return _squared_errors(head, factor, window_length, n_channels)
-    mean = _mean_of(head, window_length, n_channels)
+    make = _moments if head.of == "window-moments" else _mean_of
+    mean = make(head, window_length, n_channels)
     if head.kind == "t2":
         return _hotelling(head, factor, mean, n_channels)
     return _largest_deviation(head, factor, mean, n_channels)
@@ -167,7 +168,12 @@ def _hotelling(
         turned = turn(mean(window, residual) - center)
         return _cut(turned * turned)
 
-    return shares
+    def both_shares(window: _Rows, residual: _Rows) -> NDArray[np.float32]:
+        turned = turn(mean(window, residual) - center)
+        squares = turned * turned
+        return _cut(squares[:n_channels] + squares[n_channels:])
+
+    return shares if head.per_channel == 1 else both_shares
 
 
 def _largest_deviation(
@@ -216,6 +222,26 @@ def _mean_of(
             return of_values(residual, residual)
 
     return of_values if of_window else of_residuals
+
+
+def _moments(
+    head: Head, window_length: int, n_channels: int
+) -> Callable[[_Rows, _Rows], NDArray[np.float64]]:
+    """Means and then standard deviations of a window's values, `(2 * n_channels,)` float64."""
+    mean_of = np.full(window_length, 1 / window_length).dot
+    away = np.empty((window_length, n_channels))
+    found = np.empty(2 * n_channels)
+    means, deviations = found[:n_channels], found[n_channels:]
+
+    def moments(window: _Rows, residual: _Rows) -> NDArray[np.float64]:
+        mean_of(window, means)
+        _subtract(window, means, away)
+        _square(away, away)
+        mean_of(away, deviations)
+        np.sqrt(deviations, deviations)
+        return found
+
+    return moments
 
 
 def _left_out(head: Head) -> NDArray[np.int64] | None:

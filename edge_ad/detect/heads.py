@@ -15,9 +15,23 @@ HeadKind = Literal["l1", "t2", "q", "z-max"]
 channels' means (Hotelling's T²). `q`: the channels' mean squared residuals, added up (squared prediction
 error). `z-max`: the largest |z| of a channel's mean."""
 
-HeadInput = Literal["residual", "residual-mean", "window-mean"]
+HeadInput = Literal["residual", "residual-mean", "window-mean", "window-moments"]
 """`residual`: every value of the window less its reconstruction (`l1`, `q`). `residual-mean`, `window-mean`:
-the mean over the window of the residuals or of the values, a number per channel (`t2`, `z-max`)."""
+the mean over the window of the residuals or of the values, a number per channel (`t2`, `z-max`).
+`window-moments`: the means of the values and then their standard deviations, two per channel (`t2`)."""
+
+_INPUTS: dict[HeadKind, tuple[HeadInput, ...]] = {
+    "l1": ("residual",),
+    "q": ("residual",),
+    "t2": ("window-mean", "residual-mean", "window-moments"),
+    "z-max": ("window-mean", "residual-mean"),
+}
+
+
+def inputs_of(kind: HeadKind) -> tuple[HeadInput, ...]:
+    """What a kind of head can be of, its usual choice first."""
+    return _INPUTS[kind]
+
 
 Fusion = Literal["max", "sum"]
 """`max`: the score is that of the head that is furthest up its own scale. `sum`: all of them together."""
@@ -34,7 +48,8 @@ class Head:
     """One statistic of a window, with its fitted numbers; all of them in scaled units.
 
     `v` is the mean over the window, per channel, of the values or of the residuals, less the same mean over
-    the window's first `baseline` samples for the channels that drift.
+    the window's first `baseline` samples for the channels that drift; of moments, the standard deviations
+    over the window stand behind the means.
     """
 
     kind: HeadKind
@@ -44,7 +59,7 @@ class Head:
     weight: float = 1.0
     """What the quotient is multiplied with."""
     center: tuple[float, ...] = ()
-    """Mean of `v` in the fit windows, a number per channel; of `t2` and `z-max`."""
+    """Mean of `v` in the fit windows; of `t2` and `z-max`."""
     root: tuple[tuple[float, ...], ...] = ()
     """Of `t2`: the symmetric root of the precision matrix, its lower triangle row by row: row `i` has `i + 1`
     numbers. The statistic is the sum of the squares of `root (v - center)`."""
@@ -59,11 +74,11 @@ class Head:
 
     def __post_init__(self) -> None:
         of_means = self.kind in ("t2", "z-max")
-        if of_means == (self.of == "residual"):
-            inputs = "window-mean or residual-mean" if of_means else "residual"
-            raise ValueError(f"a head {self.kind} is of {inputs}, not of {self.of}")
-        if (self.baseline or self.drifting) and not of_means:
-            raise ValueError(f"a head {self.kind} takes no means, and so no baseline off them")
+        if self.of not in inputs_of(self.kind):
+            allowed = " or ".join(inputs_of(self.kind))
+            raise ValueError(f"a head {self.kind} is of {allowed}, not of {self.of}")
+        if (self.baseline or self.drifting) and (not of_means or self.of == "window-moments"):
+            raise ValueError(f"a head {self.kind} of {self.of} takes no means, and so no baseline off them")
         if self.baseline < 0 or (self.drifting and not self.baseline):
             raise ValueError("baseline must be a number of samples, and at least 1 where channels drift")
         for name, value in (("scale", self.scale), ("weight", self.weight)):
@@ -80,23 +95,28 @@ class Head:
             raise ValueError(f"the numbers of a head must not exceed {LARGEST_NUMBER:g}")
         if not all(number >= 1 / LARGEST_NUMBER for number in self.spread):
             raise ValueError("every spread must be above zero")
-        seen = self.channels
+        seen = self.channels * self.per_channel
         if any(n and seen and not (seen[i] and seen[j]) for i, j, n in _cells(self.root, len(seen))):
             raise ValueError("the root of a channel that the head does not look at must be zero")
         if any(mask and not any(mask) for mask in (self.channels, self.drifting)):
             raise ValueError("a head must look at a channel at least, and one at least must drift, if any")
 
     @property
+    def per_channel(self) -> int:
+        """Numbers of `v` for every channel."""
+        return 2 if self.of == "window-moments" else 1
+
+    @property
     def needs_network(self) -> bool:
         """Whether the reconstruction takes part in it."""
-        return self.of != "window-mean"
+        return self.of in ("residual", "residual-mean")
 
     def misfit(self, window_length: int, n_channels: int) -> str:
         """What does not fit windows of that size, in words; empty where everything does."""
         for name in ("center", "root", "spread", "drifting", "channels"):
-            size = len(getattr(self, name))
+            size = len(getattr(self, name)) / (self.per_channel if name in ("center", "root") else 1)
             if size not in (0, n_channels):
-                return f"{name} has {size} channels, the bundle {n_channels}"
+                return f"{name} has {size:g} channels, the bundle {n_channels}"
         if self.baseline >= window_length:
             return f"a baseline of {self.baseline} samples leaves nothing of a window of {window_length}"
         return ""
@@ -128,6 +148,11 @@ class Heads:
     def __post_init__(self) -> None:
         if not 1 <= len(self.heads) <= MAX_HEADS:
             raise ValueError(f"a detector has 1 to {MAX_HEADS} heads")
+
+    @property
+    def needs_network(self) -> bool:
+        """Whether a reconstruction takes part in the score."""
+        return any(head.needs_network for head in self.heads)
 
     def misfit(self, window_length: int, n_channels: int) -> str:
         """What does not fit windows of that size, in words; empty where everything does."""

@@ -62,7 +62,7 @@ class Detector:
         self.faults: Counter[str] = Counter()
         """How often there was no whole window, by kind of reason."""
         self._model = model
-        self._run = model.model.run
+        self._run = model.run
         self._score = model.scorer.score
         self._rule = AlarmRule(ucl, alarm.k, alarm.n, alarm.clear_ratio)
         self._severities = [(severity.above * ucl, severity.name) for severity in alarm.severities][::-1]

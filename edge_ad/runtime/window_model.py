@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_ad.detect.fusion import Scoring, make_scorer
+from edge_ad.detect.heads import Heads
 from edge_ad.detect.scaler import Scaler
 from edge_ad.errors import BundleMismatchError
 from edge_ad.runtime.engine import open_model
@@ -30,6 +31,10 @@ class WindowModel:
                 f"the model has {self.n_channels} channels, the scaler {len(scaler.scale)}"
             )
         self.scorer = make_scorer(*self.model.shape, scoring)
+        self._heads_alone = isinstance(scoring, Heads) and not scoring.needs_network
+        self.run = _nothing_to_reconstruct if self._heads_alone else self.model.run
+        """Reconstructs a `(1, window_length, n_channels)` scaled window; the window itself, in no time, where
+        no head looks at the reconstruction."""
 
     def scores(self, windows: NDArray[np.floating]) -> NDArray[np.float64]:
         """Scores `(n,)` of `(n, window_length, n_channels)` windows in engineering units."""
@@ -41,10 +46,15 @@ class WindowModel:
 
     def score_each(self, windows: NDArray[np.float32], contributions: NDArray[np.float32]) -> list[float]:
         """Scores of `(n, 1, window_length, n_channels)` scaled windows; fills their contributions."""
-        errors = np.empty(windows.shape, np.float32)
-        self.model.residuals(windows, errors)
+        errors = np.zeros(windows.shape, np.float32)
+        if not self._heads_alone:
+            self.model.residuals(windows, errors)
         return self.scorer.score_each(windows, errors, contributions)
 
     def score(self, window: NDArray[np.float32]) -> tuple[NDArray[np.float32], float]:
         """Contributions `(n_channels,)` and score of one `(1, window_length, n_channels)` scaled window."""
-        return self.scorer.score(window, self.model.run(window))
+        return self.scorer.score(window, self.run(window))
+
+
+def _nothing_to_reconstruct(window: NDArray[np.float32]) -> NDArray[np.float32]:
+    return window

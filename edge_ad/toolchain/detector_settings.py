@@ -6,17 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from edge_ad.detect.heads import LARGEST_SCALE, MAX_HEADS, Fusion, HeadInput, HeadKind
+from edge_ad.detect.heads import LARGEST_SCALE, MAX_HEADS, Fusion, HeadInput, HeadKind, inputs_of
 from edge_ad.errors import ConfigurationError
 
-Covariance = Literal["ledoit-wolf", "plain"]
-
-_INPUT: dict[HeadKind, HeadInput] = {
-    "l1": "residual",
-    "q": "residual",
-    "t2": "window-mean",
-    "z-max": "window-mean",
-}
+Covariance = Literal["ledoit-wolf", "plain", "per-channel"]
 
 
 @dataclass(frozen=True)
@@ -26,8 +19,8 @@ class HeadSettings:
     kind: HeadKind
     """`l1`, `t2`, `q` or `z-max`; see docs/heads.md."""
     of: HeadInput | None = None
-    """`window-mean` (the default of `t2` and `z-max`) or `residual-mean`; `l1` and `q` are always of the
-    residual."""
+    """`window-mean` (the default of `t2` and `z-max`) or `residual-mean`, of `t2` also `window-moments`; `l1`
+    and `q` are always of the residual."""
     weight: float = 1.0
     baseline: int = 0
     """Take the mean of so many first samples of the window off its mean, so that slow drift cancels."""
@@ -36,28 +29,30 @@ class HeadSettings:
     channels: tuple[str, ...] = ()
     """Names of the channels that the head looks at; none: at all."""
     covariance: Covariance = "ledoit-wolf"
-    """Of `t2`: shrunk towards a multiple of the identity (Ledoit and Wolf 2004), or the windows' own."""
+    """Of `t2`: shrunk towards a multiple of the identity (Ledoit and Wolf 2004), or the windows' own, or that
+    with nothing between channels: with several numbers per channel the safest for a short train span."""
     ridge: float = 1e-6
     """Of `t2`: share of the mean variance that is added to every channel's."""
 
     def __post_init__(self) -> None:
-        means = self.kind in ("t2", "z-max")
-        if self.of is not None and means == (self.of == "residual"):
-            allowed = "window-mean or residual-mean" if means else "residual"
-            raise ValueError(f"of can be {allowed} for a head {self.kind}, not {self.of}")
+        means = self.kind in ("t2", "z-max") and self.of != "window-moments"
+        if self.of is not None and self.of not in inputs_of(self.kind):
+            raise ValueError(
+                f"of can be {' or '.join(inputs_of(self.kind))} for a head {self.kind}, not {self.of}"
+            )
         if not 1 / LARGEST_SCALE <= self.weight <= LARGEST_SCALE:
             raise ValueError(f"weight must lie between {1 / LARGEST_SCALE:g} and {LARGEST_SCALE:g}")
         if self.baseline < 0 or (self.drifting and not self.baseline):
             raise ValueError("baseline must not be negative, and drifting needs one of at least 1 sample")
         if self.baseline and not means:
-            raise ValueError(f"a baseline is for t2 and z-max, not for {self.kind}")
+            raise ValueError(f"a baseline is for t2 and z-max of means, not for {self.kind} of {self.input}")
         if not 0 <= self.ridge <= 1:
             raise ValueError("ridge must lie between 0 and 1")
 
     @property
     def input(self) -> HeadInput:
         """What it is of, the default filled in."""
-        return self.of or _INPUT[self.kind]
+        return self.of or inputs_of(self.kind)[0]
 
     def mask(self, names: Sequence[str], chosen: Sequence[str]) -> tuple[bool, ...]:
         """Which of the channels `names` are chosen; empty where none is. Raises ConfigurationError."""

@@ -17,8 +17,13 @@ _LARGEST_SHARE = 1e30  # where the device cuts
 def head_means(
     windows: Array, reconstructions: Array, *, of: str, baseline: int, drifting: tuple[bool, ...]
 ) -> NDArray[np.float64]:
-    """What `t2` and `z-max` look at, `(n, n_channels)`, of `(n, window_length, n_channels)` twice."""
+    """What `t2` and `z-max` look at, `(n, n_channels)` or twice as many for moments.
+
+    Windows and reconstructions are `(n, window_length, n_channels)`.
+    """
     values = np.asarray(windows, np.float64)
+    if of == "window-moments":
+        return np.concatenate([values.mean(axis=1), values.std(axis=1)], axis=1)
     if of == "residual-mean":
         values = values - reconstructions
     means: NDArray[np.float64] = values.mean(axis=1)
@@ -45,6 +50,7 @@ def head_shares(head: Head, windows: Array, reconstructions: Array) -> NDArray[n
             for index, row in enumerate(head.root):
                 lower[index, : index + 1] = row
             shares = np.square(away @ (lower + np.tril(lower, -1).T))
+            shares = shares.reshape(len(shares), head.per_channel, -1).sum(axis=1)
         else:
             z = np.abs(away) / np.array(head.spread)
             if head.channels:

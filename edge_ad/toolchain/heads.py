@@ -65,23 +65,32 @@ def _fit(settings: HeadSettings, names: Sequence[str], fit: ScoredWindows) -> He
     )
     if not np.isfinite(means).all():
         raise TrainingError(f"a head {settings.kind} cannot be fitted: not every reconstruction is finite")
-    seen = np.array(channels or (True,) * len(names))
+    per_channel = means.shape[1] // len(names)
+    seen = np.array((channels or (True,) * len(names)) * per_channel)
     plain |= {"baseline": settings.baseline, "drifting": drifting}
     center = np.where(seen, means.mean(axis=0), 0)
     if settings.kind == "z-max":
         deviation = means.std(axis=0)
         spread = np.where(deviation > _STILL, deviation, 1.0)
         return Head(**plain, center=_rounded(center), spread=_rounded(spread))
-    root = np.zeros((len(names),) * 2)
-    root[np.ix_(seen, seen)] = precision_root(means[:, seen], settings)
+    root = np.zeros((means.shape[1],) * 2)
+    root[np.ix_(seen, seen)] = precision_root(means[:, seen], int(seen.sum()) // per_channel, settings)
     triangle = tuple(_rounded(row[: index + 1]) for index, row in enumerate(root))
     return Head(**plain, center=_rounded(center), root=triangle)
 
 
-def precision_root(means: NDArray[np.float64], settings: HeadSettings) -> NDArray[np.float64]:
-    """The symmetric root `(n, n)` of the inverse of the covariance of `(n_windows, n)` means."""
+def precision_root(
+    means: NDArray[np.float64], n_channels: int, settings: HeadSettings
+) -> NDArray[np.float64]:
+    """The symmetric root `(n, n)` of the inverse of the covariance of `(n_windows, n)` means.
+
+    Number `i` belongs to channel `i % n_channels`.
+    """
     covariance = ledoit_wolf(means) if settings.covariance == "ledoit-wolf" else np.cov(means.T, bias=True)
     covariance = np.atleast_2d(covariance)
+    if settings.covariance == "per-channel":
+        channel = np.arange(len(covariance)) % n_channels
+        covariance = np.where(channel == channel[:, np.newaxis], covariance, 0)
     mean_variance = float(np.trace(covariance)) / len(covariance)
     if mean_variance <= _STILL**2:
         raise TrainingError("a head t2 cannot be fitted: no channel's mean changes in the fit windows")

@@ -29,6 +29,8 @@ def some_heads(length, n, rng):
             Head("t2", of, scale=3.0, center=center, root=triangle(n, rng)),
             Head("z-max", of, scale=1.5, center=center, spread=spread),
         ]
+    two = tuple(rng.normal(size=2 * n).tolist())
+    heads += [Head("t2", "window-moments", scale=2.0, center=two, root=triangle(2 * n, rng))]
     if length > 1:
         first = (True, *(False,) * (n - 1))
         heads += [
@@ -41,6 +43,11 @@ def some_heads(length, n, rng):
         heads += [Head("l1", "residual", channels=mask), Head("q", "residual", channels=mask)]
         heads += [Head("z-max", "window-mean", center=center, spread=spread, channels=mask)]
         heads += [Head("t2", "residual-mean", center=center, root=root, channels=mask)]
+        moments = [[0.0] * (i + 1) for i in range(2 * n)]
+        for i, row in enumerate(triangle(2 * n, rng)):
+            moments[i] = [x if (i + 1) % n and (j + 1) % n else 0.0 for j, x in enumerate(row)]
+        rows = tuple(map(tuple, moments))
+        heads += [Head("t2", "window-moments", center=two, root=rows, channels=mask)]
     return heads
 
 

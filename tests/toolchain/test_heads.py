@@ -95,7 +95,7 @@ def test_shrunk_covariance_is_scikit_learns(shape):
 def test_a_root_is_symmetric_and_squares_to_the_precision():
     rng = np.random.default_rng(4)
     means = rng.normal(size=(200, 5)) @ rng.normal(size=(5, 5))
-    root = precision_root(means, HeadSettings("t2", covariance="plain", ridge=0.0))
+    root = precision_root(means, means.shape[1], HeadSettings("t2", covariance="plain", ridge=0.0))
     np.testing.assert_allclose(root, root.T, rtol=1e-9, atol=1e-9)
     np.testing.assert_allclose(root @ root @ np.cov(means.T, bias=True), np.eye(5), atol=1e-8)
 
@@ -103,7 +103,7 @@ def test_a_root_is_symmetric_and_squares_to_the_precision():
 def test_channels_that_say_the_same_twice_can_be_fitted():
     means = np.random.default_rng(5).normal(size=(100, 2))[:, [0, 1, 0]]
     for ridge in (0.0, 1e-6):
-        root = precision_root(means, HeadSettings("t2", covariance="plain", ridge=ridge))
+        root = precision_root(means, means.shape[1], HeadSettings("t2", covariance="plain", ridge=ridge))
         assert np.isfinite(root).all()
 
 
@@ -137,3 +137,16 @@ def test_what_cannot_be_fitted_is_refused_in_words():
 def test_settings_that_mean_nothing_are_refused(fields, message):
     with pytest.raises(ValueError, match=message):
         HeadSettings(**fields)
+
+
+def test_moments_of_a_channel_are_weighed_together_and_channels_apart():
+    rng = np.random.default_rng(8)
+    common = rng.normal(size=(5000, 1))
+    moments = np.hstack([common, common, 2 * common, rng.normal(size=(5000, 1))]) + rng.normal(size=(5000, 4))
+    settings = HeadSettings("t2", of="window-moments", covariance="per-channel", ridge=0.0)
+    root = precision_root(moments, 2, settings)
+    for channel in (0, 1):
+        pair = [channel, channel + 2]  # its mean and its standard deviation
+        own = np.linalg.inv(np.cov(moments[:, pair].T, bias=True))
+        np.testing.assert_allclose((root @ root)[np.ix_(pair, pair)], own, rtol=1e-9)
+        np.testing.assert_allclose(root[np.ix_(pair, [1 - channel, 3 - channel])], 0, atol=1e-12)
