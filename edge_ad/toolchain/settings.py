@@ -227,7 +227,7 @@ SKAB_BEST_SETTINGS = BuildSettings(
     ),
     fit_share=0.75,
     limit=LimitRule(percentile=99.0, factor=1.1),
-    alarm=AlarmRuleEntry(k=8),
+    alarm=AlarmRuleEntry(k=5),
 )
 """`--preset skab-best`: for SKAB's recordings; docs/detection.md says how the values were chosen.
 The two temperatures, which drift for hours, are left out of the score."""

@@ -7,6 +7,7 @@ the recordings. docs/pump.md explains all of it.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -75,19 +76,21 @@ def simulate_pump(
     duration_s: int = 1200,
     episodes: Sequence[FaultEpisode] = (),
     gaps: Sequence[tuple[int, int]] = (),
+    cold_start_k: float = 0.0,
 ) -> PumpRun:
     """Run the test bed for `duration_s` seconds; equal arguments give equal bytes.
 
     The seed chooses the machine (slightly different constants), its surroundings and the noise. The
     recorder needs 1.05 s per row and writes whole seconds, so that one step in twenty is 2 s; in each
-    of `gaps` (start and end, in seconds after the start of the run) it writes nothing. Raises
+    of `gaps` (start and end, in seconds after the start of the run) it writes nothing. Hall and cooling water
+    are `cold_start_k` kelvin colder at the start, and lose two thirds of that in every hour. Raises
     ConfigurationError for a seed, a duration, an episode or a gap that makes no sense.
     """
     _check(seed, duration_s, gaps)
     check_episodes(episodes, duration_s)
     rng = np.random.Generator(np.random.PCG64(seed))
     plant = _make_plant(rng)
-    surroundings = _wandering_surroundings(_RUN_IN_S + duration_s, rng)
+    surroundings = _warming(_wandering_surroundings(_RUN_IN_S + duration_s, rng), cold_start_k)
     conditions = [HEALTHY] * _RUN_IN_S + [condition_at(episodes, second) for second in range(duration_s)]
     trace = run_plant(plant, conditions, surroundings)
     samples = _read_sensors(plant, trace, conditions, surroundings, rng)[_RUN_IN_S:]
@@ -162,6 +165,14 @@ def _wandering_surroundings(n: int, rng: np.random.Generator) -> Surroundings:
         draught=1 + _wander(rng, n, 0.006, 8.0),
         coolant=_wander(rng, n, 0.04, 15.0),
         swirl=1 + _wander(rng, n, 0.004, 5.0),
+    )
+
+
+def _warming(surroundings: Surroundings, cold_start_k: float) -> Surroundings:
+    seconds = np.arange(len(surroundings.air)) - _RUN_IN_S
+    missing = cold_start_k * np.exp(-np.maximum(seconds, 0) / 3600)
+    return dataclasses.replace(
+        surroundings, air=surroundings.air - missing, coolant=surroundings.coolant - missing
     )
 
 
