@@ -76,7 +76,7 @@ def main() -> None:
     long = [read_recording(path, long_format, path.stem) for path in long_files]
     rows = []
     print(
-        "detector | valve1: leaderboard F1 FAR/MAR, streaming F1 FAR/MAR, soon, false/h | others | all | flagged, false/h of long ones"
+        "detector | valve1: leaderboard F1 FAR/MAR, streaming F1 FAR/MAR, soon, false/h | others | all | long"
     )
     for detector in detectors():
         found = {name: Figures() for name in ("valve1", "others", "all")}
