@@ -73,8 +73,10 @@ bench: setup
 		build/bench-stream.json $(BENCH_SAMPLES)
 	$(BIN)/python tools/bench_detector.py $(DEMO)/bundles/pump-0.edgead $(DEMO)/recordings/pump-0.csv \
 		build/bench-detector.json
+	$(BIN)/python tools/bench_heads.py $(DEMO)/bundles/pump-0.edgead $(DEMO)/recordings/pump-0.csv \
+		build/bench-heads.json
 	$(BIN)/python tools/bench_verify.py tests/data/toy.edgead build/bench-verify.json
-	@echo 'raw values: build/bench.json, build/bench-stream.json, build/bench-detector.json, build/bench-verify.json'
+	@echo 'raw values: build/bench.json, build/bench-stream.json, build/bench-detector.json, build/bench-heads.json, build/bench-verify.json'
 
 bench-agent: setup
 	$(BIN)/python tools/bench_agent.py --output build/bench-agent.json

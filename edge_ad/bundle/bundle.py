@@ -33,6 +33,7 @@ from edge_ad.bundle.manifest import (
 )
 from edge_ad.bundle.tflite import check_model
 from edge_ad.bundle.trust import SignatureStatus, TrustPolicy
+from edge_ad.detect.budget import Budget
 from edge_ad.detect.window import LARGEST_VALUE
 from edge_ad.errors import (
     BundleArchiveError,
@@ -209,6 +210,11 @@ def _check_consistency(manifest: Manifest, members: Mapping[str, bytes]) -> None
         check(variant.model in models, f"{variant.name}: no model called {variant.model!r}")
         n_windows = variant.limit.n_train_windows
         check(0 <= n_windows < 2**53, f"{variant.name}: n_train_windows is {str(n_windows)[:40]}")
+        if variant.limit.budget is not None:
+            try:
+                Budget(variant.limit.rule.budget).rate(manifest.sampling)
+            except ValueError as error:
+                raise BundleMismatchError(f"{variant.name}: {error}") from error
         check(0 < variant.limit.ucl < LARGEST_VALUE, f"{variant.name}: the UCL must be above zero, and sane")
         check(
             0 < variant.golden_tolerance <= MAX_TOLERANCE,

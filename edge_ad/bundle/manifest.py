@@ -9,9 +9,11 @@ from datetime import datetime
 from typing import Literal
 
 from edge_ad.bundle.codec import DecodeError, canonical_json, decode, encode, parse_json
+from edge_ad.detect.budget import Budget, Sampling
 from edge_ad.detect.features import SnapshotFeatures
 from edge_ad.detect.fusion import Scoring
 from edge_ad.detect.heads import Heads
+from edge_ad.detect.limit import LimitRule
 from edge_ad.detect.scaler import ScalerKind
 from edge_ad.detect.window import LARGEST_VALUE
 from edge_ad.errors import BundleManifestError, BundleVersionError
@@ -157,6 +159,27 @@ class AlarmRuleEntry:
 
 
 @dataclass(frozen=True)
+class BudgetEntry:
+    """A budget of false alarms that a limit was set for."""
+
+    kind: Literal["gpd", "conformal"]
+    """By a generalized Pareto distribution of the highest scores, or by the rank of a score."""
+    budget: str
+    """`1 per week`."""
+    tail_share: float = 0.1
+    """Of `gpd`: the share of the scores that the distribution was fitted to."""
+    fallback: str = ""
+    """Why the limit is the percentile times the factor all the same; empty where it is not."""
+
+    def __post_init__(self) -> None:
+        Budget(self.budget)
+        if not 0 < self.tail_share <= 0.5:
+            raise ValueError("tail_share must lie above 0 and at most at 0.5")
+        if len(self.fallback) > 500:
+            raise ValueError("fallback has more than 500 characters")
+
+
+@dataclass(frozen=True)
 class ControlLimit:
     """The UCL of a variant and how it came to be."""
 
@@ -172,6 +195,9 @@ class ControlLimit:
     schema 1.2."""
     digits: int | None = None
     """Decimals that the product was rounded to; None: not rounded. Since schema 1.3."""
+    budget: BudgetEntry | None = None
+    """None where the UCL is the percentile times the factor, and nothing was promised. Since schema 1.4; not
+    written where there is none."""
 
     def __post_init__(self) -> None:
         if self.digits is not None and not 0 <= self.digits <= 15:
@@ -179,6 +205,24 @@ class ControlLimit:
         quantiles = self.score_quantiles
         if quantiles and (not 3 <= len(quantiles) <= 1001 or list(quantiles) != sorted(quantiles)):
             raise ValueError("score_quantiles must be 3 to 1001 numbers that do not fall")
+
+    @property
+    def rule(self) -> LimitRule:
+        """How it came to be, to be done again with other scores. Raises ValueError for what is no rule."""
+        entry = self.budget
+        if entry is None:
+            return LimitRule(self.percentile, self.factor, self.digits)
+        return LimitRule(
+            self.percentile, self.factor, self.digits, entry.kind, entry.budget, entry.tail_share
+        )
+
+    def notes(self, sampling: Sampling) -> list[str]:
+        """What must be known of its budget: where it is not kept, or cannot be promised; empty otherwise."""
+        if self.budget is None:
+            return []
+        return [
+            note for note in (self.budget.fallback, self.rule.doubt(self.n_train_windows, sampling)) if note
+        ]
 
 
 @dataclass(frozen=True)
@@ -399,6 +443,11 @@ class Manifest:
         names = ", ".join(v.name for v in self.variants)
         raise BundleManifestError(f"the bundle has no variant {wanted!r}; it has: {names}")
 
+    @property
+    def sampling(self) -> Sampling:
+        """How its windows follow one another."""
+        return Sampling(self.sample_period_s, self.window_length)
+
     def scoring(self, variant: str | None = None) -> Scoring:
         """How a variant's windows are scored. Raises BundleManifestError."""
         if self.score != "heads":
@@ -416,12 +465,17 @@ def to_json(manifest: Manifest) -> bytes:
     del plain["unknown_keys"]
     for model in plain["models"]:  # what a reader of 1.3 has no key for
         _drop_none(model, "detector")
+    for variant in plain["variants"]:
+        _drop_none(variant["limit"], "budget")
     return canonical_json(plain)
 
 
 def schema_for(manifest: Manifest) -> str:
-    """The oldest schema that can say what the manifest says: bundles without heads stay as they were."""
-    return SCHEMA_VERSION if manifest.score == "heads" else _BEFORE_HEADS
+    """The oldest schema that can say what the manifest says: bundles without heads and budgets stay as they
+    were.
+    """
+    budgets = any(variant.limit.budget for variant in manifest.variants)
+    return SCHEMA_VERSION if manifest.score == "heads" or budgets else _BEFORE_HEADS
 
 
 def _drop_none(table: dict[str, object], key: str) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from edge_ad.bundle.archive import sha256
 from edge_ad.bundle.bundle import Bundle
 from edge_ad.bundle.codec import DecodeError, canonical_json, decode, encode, parse_json
-from edge_ad.bundle.manifest import ScalerEntry
+from edge_ad.bundle.manifest import BudgetEntry, ScalerEntry
 from edge_ad.detect.window import LARGEST_VALUE
 from edge_ad.errors import BundleManifestError, BundleMismatchError, BundleVersionError
 
@@ -91,6 +91,11 @@ def parse_overlay(content: bytes) -> Overlay:
         raise BundleManifestError(f"the overlay is not valid: {error}") from error
 
 
+def _anew(budget: BudgetEntry | None) -> BudgetEntry | None:
+    """The budget of a limit that was derived anew: by its own rule, without which there would be none."""
+    return None if budget is None else dataclasses.replace(budget, fallback="")
+
+
 def overlaid(bundle: Bundle, overlay: Overlay) -> Bundle:
     """The bundle as the overlay has it run; its golden scores are those of the original all the same.
 
@@ -122,6 +127,7 @@ def overlaid(bundle: Bundle, overlay: Overlay) -> Bundle:
                 ucl=limits[variant.name].new_ucl,
                 n_train_windows=limits[variant.name].n_windows,
                 score_quantiles=limits[variant.name].score_quantiles,
+                budget=_anew(variant.limit.budget),
             ),
         )
         for variant in manifest.variants

@@ -128,7 +128,19 @@ def _variants(loaded: Bundle) -> str:
         ]
         for rule, f1, far, mar in figures or [("-",) * 4]:
             rows.append((*cells, rule, size, f"{variant.limit.ucl:.6g}", f1, far, mar))
-    return f"{align(rows, left=4)}\n\n{_caveat(manifest)}"
+    return f"{align(rows, left=4)}\n\n{_limits(manifest)}{_caveat(manifest)}"
+
+
+def _limits(manifest: Manifest) -> str:
+    """What the variants' limits were set for and do not promise; nothing of limits without a budget."""
+    from edge_ad.text import printable
+
+    lines: dict[str, None] = {}
+    for variant in manifest.variants:
+        limit = variant.limit
+        if limit.budget is not None:
+            lines |= dict.fromkeys((f"UCL: {limit.rule.text()}.", *limit.notes(manifest.sampling)))
+    return "".join(f"{printable(line)}\n" for line in lines)
 
 
 def _parity(variant: VariantEntry) -> str:

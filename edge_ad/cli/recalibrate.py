@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from edge_ad.cli.options import PATH, store_option, stream_layout
+
+if TYPE_CHECKING:
+    from edge_ad.bundle.manifest import Manifest
+    from edge_ad.bundle.overlay import Overlay
 
 
 @click.command()
@@ -77,6 +82,8 @@ def recalibrate(
             f"{limit.variant}: UCL {limit.old_ucl:.6g} -> {limit.new_ucl:.6g} ({change:+.1%}), from "
             f"{limit.n_windows} windows"
         )
+    for note in _doubts(found.bundle.manifest, overlay):
+        click.echo(printable(note), err=True)
     if output is not None:
         if signature is not None:
             write_atomic(output.with_name(f"{output.name}.minisig"), signature)
@@ -87,3 +94,12 @@ def recalibrate(
     click.echo(
         f"{printable(overlay.asset)}: in force from the next start ({overlay_id(content)[:12]})", err=True
     )
+
+
+def _doubts(manifest: Manifest, overlay: Overlay) -> list[str]:
+    """Why the samples cannot promise the budget of false alarms that the limits are for; each reason once."""
+    doubts = (
+        manifest.variant(limit.variant).limit.rule.doubt(limit.n_windows, manifest.sampling)
+        for limit in overlay.limits
+    )
+    return [doubt for doubt in dict.fromkeys(doubts) if doubt]

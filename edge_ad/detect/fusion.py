@@ -23,6 +23,8 @@ Scoring: TypeAlias = ScoreKind | Heads
 LARGEST_SHARE = 1e30
 """Squares may leave float32's range where nothing is wrong with the arithmetic; they are cut here."""
 
+_NOTHING_TO_CUT = LARGEST_SHARE**2
+
 _Rows: TypeAlias = NDArray[np.float32]
 _HeadFunction: TypeAlias = Callable[[_Rows, _Rows], NDArray[np.float32]]
 _subtract, _minimum, _square, _absolute = np.subtract, np.minimum, np.square, np.absolute
@@ -64,9 +66,8 @@ class HeadScorer:
             raise ValueError(problem)
         self._errors: NDArray[np.float32] = np.empty((1, window_length, n_channels), np.float32)
         self._residual: _Rows = self._errors[0]
-        self._shape = (window_length, n_channels)
+        self._needs_errors = any(head.needs_network for head in heads.heads)
         functions = [_function(head, window_length, n_channels) for head in heads.heads]
-        self._functions = functions
         self._first, self._others = functions[0], functions[1:]
         self._fuse = self._largest if heads.fusion == "max" else self._sum
 
@@ -77,7 +78,8 @@ class HeadScorer:
 
         `window` and `reconstruction` are `(window_length, n_channels)`, or that with an axis of one before.
         """
-        _subtract(window, reconstruction, self._errors)
+        if self._needs_errors:
+            _subtract(window, reconstruction, self._errors)
         return self._fuse(window[0] if window.ndim == 3 else window, self._residual)
 
     def score_each(
@@ -123,7 +125,7 @@ def _function(head: Head, window_length: int, n_channels: int) -> _HeadFunction:
     make = _moments if head.of == "window-moments" else _mean_of
     mean = make(head, window_length, n_channels)
     if head.kind == "t2":
-        return _hotelling(head, factor, mean, n_channels)
+        return _hotelling(head, factor, mean)
     return _largest_deviation(head, factor, mean, n_channels)
 
 
@@ -159,14 +161,17 @@ def _squared_errors(head: Head, factor: float, window_length: int, n_channels: i
 
 
 def _hotelling(
-    head: Head, factor: float, mean: Callable[[_Rows, _Rows], NDArray[np.float64]], n_channels: int
+    head: Head, factor: float, mean: Callable[[_Rows, _Rows], NDArray[np.float64]]
 ) -> _HeadFunction:
     center = np.array(head.center)
     turn = (symmetric(head.root) * math.sqrt(factor)).dot
 
     def shares(window: _Rows, residual: _Rows) -> NDArray[np.float32]:
-        turned = turn(mean(window, residual) - center)
-        return _cut(turned * turned)
+        away = mean(window, residual)
+        away -= center
+        turned = turn(away)
+        turned *= turned
+        return _cut(turned)
 
     def both_shares(window: _Rows, residual: _Rows) -> NDArray[np.float32]:
         turned = turn(mean(window, residual) - center)
@@ -198,30 +203,30 @@ def _largest_deviation(
 def _mean_of(
     head: Head, window_length: int, n_channels: int
 ) -> Callable[[_Rows, _Rows], NDArray[np.float64]]:
-    """The means that a head looks at, `(n_channels,)` float64."""
+    """The means that a head looks at, `(n_channels,)` float64: each one product with weights over time."""
+    weights = np.full((2, window_length), 1 / window_length)
+    weights[0, : head.baseline] -= 1 / max(head.baseline, 1)
     of_window = head.of == "window-mean"
-    if not head.baseline:
-        plain = np.full(window_length, 1 / window_length).dot
+    if head.drifting:
+        both = weights.dot
+        chosen = np.where(head.drifting, 0, n_channels) + np.arange(n_channels)
 
-        def mean(window: _Rows, residual: _Rows) -> NDArray[np.float64]:
-            means: NDArray[np.float64] = plain(window if of_window else residual)
+        def some_drift(window: _Rows, residual: _Rows) -> NDArray[np.float64]:
+            means: NDArray[np.float64] = both(window if of_window else residual).take(chosen)
             return means
 
-        return mean
-    weights = baseline_weights(head, window_length, n_channels)
-    product = np.empty((window_length, n_channels))
-    add_up, multiply = np.add.reduce, np.multiply
+        return some_drift
+    mean = weights[0].dot
 
     def of_values(window: _Rows, residual: _Rows) -> NDArray[np.float64]:
-        multiply(window, weights, product)
-        means: NDArray[np.float64] = add_up(product, 0)
+        means: NDArray[np.float64] = mean(window)
         return means
 
-    def of_residuals(window: _Rows, residual: _Rows) -> NDArray[np.float64]:
-        with np.errstate(invalid="ignore"):  # a network far out of its range may have answered with infinity
-            return of_values(residual, residual)
+    def of_errors(window: _Rows, residual: _Rows) -> NDArray[np.float64]:
+        means: NDArray[np.float64] = mean(residual)
+        return means
 
-    return of_values if of_window else of_residuals
+    return of_values if of_window else of_errors
 
 
 def _moments(
@@ -249,17 +254,6 @@ def _left_out(head: Head) -> NDArray[np.int64] | None:
     return np.flatnonzero(~np.array(head.channels, bool)) if head.channels else None
 
 
-def baseline_weights(head: Head, window_length: int, n_channels: int) -> NDArray[np.float64]:
-    """`(window_length, n_channels)`: what the values of a window are multiplied with and added up over time,
-    to give its mean, less that of the first samples for channels that drift.
-    """
-    weights = np.full((window_length, n_channels), 1 / window_length)
-    if head.baseline:
-        drifting = np.array(head.drifting or (True,) * n_channels, np.float64)
-        weights[: head.baseline] -= drifting / head.baseline
-    return weights
-
-
 def symmetric(triangle: tuple[tuple[float, ...], ...]) -> NDArray[np.float64]:
     """The symmetric matrix `(n, n)` of its lower triangle."""
     matrix = np.zeros((len(triangle), len(triangle)))
@@ -270,5 +264,7 @@ def symmetric(triangle: tuple[tuple[float, ...], ...]) -> NDArray[np.float64]:
 
 
 def _cut(shares: NDArray[np.float64]) -> NDArray[np.float32]:
-    found: NDArray[np.float32] = _minimum(shares, LARGEST_SHARE, dtype=np.float64).astype(np.float32)
-    return found
+    """Shares, none below zero, as float32."""
+    if not shares.dot(shares) < _NOTHING_TO_CUT:
+        shares = _minimum(shares, LARGEST_SHARE)
+    return shares.astype(np.float32)

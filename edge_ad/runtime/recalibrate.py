@@ -14,7 +14,8 @@ from edge_ad.bundle.archive import sha256
 from edge_ad.bundle.bundle import Bundle
 from edge_ad.bundle.manifest import CsvFormat, Manifest, ScalerEntry, VariantEntry
 from edge_ad.bundle.overlay import OVERLAY_SCHEMA, NewLimit, Overlay
-from edge_ad.detect.limit import LimitRule, score_quantiles
+from edge_ad.detect.budget import Sampling
+from edge_ad.detect.limit import score_quantiles
 from edge_ad.detect.scaler import fit_min_max, fit_standard
 from edge_ad.detect.window import usable
 from edge_ad.errors import DataError
@@ -41,10 +42,12 @@ def derive_overlay(
 ) -> Overlay:
     """The limits that the bundle's own rule gives for the windows of a CSV file of normal samples.
 
-    Every variant is scored with the shipped model and gets `percentile(scores) * factor` with the
-    percentile and factor it was built with. `with_scaler` fits the scaler to the samples first.
+    Every variant is scored with the shipped model, its heads being as they are, and gets the limit that the
+    rule it was built with gives: `percentile(scores) * factor`, or what keeps its budget of false alarms.
+    `with_scaler` fits the scaler to the samples first.
     Raises DataError: too few whole windows, or (unless `force`) a limit or a scale that moves by more than
-    a factor of three, or samples of which more than a tenth cannot be used.
+    a factor of three, scores whose tail cannot be fitted though the rule asks for it, or samples of which
+    more than a tenth cannot be used.
     """
     content = _read(samples_file)
     manifest = bundle.manifest
@@ -77,7 +80,7 @@ def derive_overlay(
                 f"{samples_file} has {len(scores)} whole windows{f' ({why})' if why else ''}; a limit needs "
                 f"{FEWEST_WINDOWS} at least, better some thousands"
             )
-        limits.append(_new_limit(variant, scores, force=force))
+        limits.append(_new_limit(variant, scores, manifest.sampling, force=force))
     return Overlay(
         schema=OVERLAY_SCHEMA,
         bundle_id=manifest.bundle_id,
@@ -93,9 +96,19 @@ def derive_overlay(
     )
 
 
-def _new_limit(variant: VariantEntry, scores: NDArray[np.float64], *, force: bool) -> NewLimit:
+def _new_limit(
+    variant: VariantEntry, scores: NDArray[np.float64], sampling: Sampling, *, force: bool
+) -> NewLimit:
     limit = variant.limit
-    ucl = LimitRule(limit.percentile, limit.factor, limit.digits).limit(scores)
+    try:
+        found = limit.rule.find(scores, sampling)
+    except ValueError as error:  # a bundle's percentile may be none
+        raise DataError(f"{variant.name}: {error}") from error
+    if found.fallback and not force:
+        raise DataError(
+            f"{variant.name}: {found.fallback}. Record more normal operation, or take that limit with --force"
+        )
+    ucl = found.ucl
     if not ucl > 0 or (not 1 / LARGEST_CHANGE <= ucl / limit.ucl <= LARGEST_CHANGE and not force):
         raise DataError(
             f"{variant.name}: the limit would go from {limit.ucl:.6g} to {ucl:.6g}, more than a factor "

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_ad.bundle.manifest import ControlLimit
+from edge_ad.bundle.manifest import BudgetEntry, ControlLimit
 from edge_ad.detect.heads import Heads
 from edge_ad.detect.limit import score_quantiles
 from edge_ad.detect.rules import leaderboard_flags
@@ -77,13 +77,17 @@ def evaluate_variant(
     )
 
 
-def _control_limit(train_scores: NDArray[np.float64], plan: BuildPlan) -> ControlLimit:
+def _control_limit(limit_scores: NDArray[np.float64], plan: BuildPlan) -> ControlLimit:
     rule = plan.settings.limit
-    ucl = rule.limit(train_scores)
+    found = rule.find(limit_scores, plan.sampling)
+    ucl = found.ucl
     if not np.isfinite(ucl) or ucl <= 0:
         raise InterpreterError(f"the training windows give a UCL of {ucl}: the model is unusable")
-    quantiles = score_quantiles(train_scores)
-    return ControlLimit(ucl, rule.percentile, rule.factor, len(train_scores), quantiles, rule.digits)
+    quantiles = score_quantiles(limit_scores)
+    budget = None
+    if rule.kind != "percentile":
+        budget = BudgetEntry(rule.kind, rule.budget, rule.tail_share, found.fallback)
+    return ControlLimit(ucl, rule.percentile, rule.factor, len(limit_scores), quantiles, rule.digits, budget)
 
 
 def _stream(

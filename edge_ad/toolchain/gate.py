@@ -208,7 +208,7 @@ def _load_subjects(workspace: Workspace, plan: BuildPlan) -> tuple[dict[str, _Su
             records.training(asset, model)
             path = workspace.asset_file(asset.name, f"{model}.keras.npz")
             scores: NDArray[np.float64] = load_arrays(path)["scores"]
-            ucl = settings.limit.limit(scores[prepared.limit])
+            ucl = settings.limit.limit(scores[prepared.limit], plan.sampling)
             alarms = decide(
                 scores,
                 prepared.whole,

@@ -31,7 +31,7 @@ from edge_ad.toolchain.metrics import Confusion
 from edge_ad.toolchain.preparation import Prepared, prepare
 from edge_ad.toolchain.records import EvaluationRecord, Records
 from edge_ad.toolchain.report.card import model_card
-from edge_ad.toolchain.report.summary import caveats
+from edge_ad.toolchain.report.summary import caveats, limit_caveats
 from edge_ad.toolchain.workspace import AssetSource, BuildPlan, Workspace, variant_name
 
 GOLDEN_FILE = "golden/windows.npy"
@@ -131,7 +131,13 @@ def _caveats(records: Records, asset: AssetSource, prepared: Prepared, plan: Bui
     """What must be known beside this asset's own F1; labels and gaps are alike for all its variants."""
     evaluation = records.evaluation(asset, plan.settings.models[0], plan.settings.precisions[0])
     n_test = asset.n_rows - prepared.recording.train_rows
-    return caveats(plan, evaluation.leaderboard or Confusion(), evaluation.n_unknown / n_test)
+    limits = [
+        records.evaluation(asset, model, precision).limit
+        for model in plan.settings.models
+        for precision in plan.settings.precisions
+    ]
+    own = caveats(plan, evaluation.leaderboard or Confusion(), evaluation.n_unknown / n_test)
+    return [*limit_caveats(plan, limits), *own]
 
 
 def _variant(

@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 
 from edge_ad.bundle.manifest import MAX_FLAT_AFTER, Channel
 from edge_ad.detect.admitted import admitted_windows
+from edge_ad.detect.budget import Budget
 from edge_ad.detect.quality import QualityRules
 from edge_ad.detect.scaler import Scaler, fit_min_max, fit_standard
 from edge_ad.detect.window import CLOCK_ERROR_S, LARGEST_VALUE, sliding_windows, usable, usable_windows
-from edge_ad.errors import DataError
+from edge_ad.errors import ConfigurationError, DataError
 from edge_ad.runtime.detector import quality_rules
 from edge_ad.toolchain.datasets.recording import Recording
 from edge_ad.toolchain.settings import BuildSettings
@@ -41,8 +42,8 @@ class Prepared:
     fit: NDArray[np.int64]
     """Those of `train` that network and heads are fitted on."""
     limit: NDArray[np.int64]
-    """Those of `train` that the limit is set by: all of them, or, after a gap of a window, the ones behind
-    `fit`."""
+    """Those of `train` that the limit is set by: all of them, or those that follow `fit` after a gap of a
+    window."""
     channels: tuple[Channel, ...]
     """Those of the format, each with the longest flat run that is plausible."""
     quality: QualityRules
@@ -56,6 +57,11 @@ def prepare(recording: Recording, plan: BuildPlan) -> Prepared:
     """
     length, rows = plan.settings.window_length, recording.train_rows
     in_train, tested = recording.in_train, recording.tested
+    if plan.settings.limit.budget:
+        try:
+            Budget(plan.settings.limit.budget).rate(plan.sampling)
+        except ValueError as error:
+            raise ConfigurationError(f"[limit]: {error}") from error
     if plan.settings.detector is not None:
         plan.settings.detector.check([channel.name for channel in recording.channels], length)
     if plan.format.train.share is not None and length > 1:
@@ -121,7 +127,7 @@ def _fit_and_limit(
             f"gap, {len(behind)} for the limit, at least {_FEWEST_TRAIN_WINDOWS} are needed of each: record "
             "more normal operation, or change the share"
         )
-    return fit, behind
+    return fit, train if settings.limit_on == "train-span" else behind
 
 
 def _with_flat_runs(channels: tuple[Channel, ...], train: NDArray[np.float64]) -> tuple[Channel, ...]:

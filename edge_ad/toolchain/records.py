@@ -108,7 +108,7 @@ class Records:
             weights=self.weights_key(asset, model),
             score=settings.score,
             detector=settings.detector,
-            head_limit=settings.limit if settings.detector else None,
+            head_limit=(settings.limit, settings.limit_on) if settings.detector else None,
         )
 
     def trained_before(self, asset: AssetSource, model: str) -> TrainingRecord | None:
@@ -141,6 +141,7 @@ class Records:
             window_length=settings.window_length,
             scoring=self.scoring(asset, model),
             fit_share=settings.fit_share,
+            limit_on=settings.limit_on,
             limit=settings.limit,
             alarm=settings.alarm,
         )

@@ -165,6 +165,9 @@ class BuildSettings:
     fit_share: float = 1.0
     """Share of the train span's windows, the first ones, that network and heads are fitted on. The others,
     after a gap of a window, are for the limit alone. 1: both on all of them, as the seed notebook does."""
+    limit_on: Literal["rest", "train-span"] = "rest"
+    """Where `fit_share` is below 1: set limits by the windows that nothing was fitted on, or by all of the
+    train span."""
     training: TrainingSettings = TrainingSettings()
     limit: LimitRule = LimitRule()
     alarm: AlarmRuleEntry = AlarmRuleEntry()

@@ -30,6 +30,7 @@ from edge_ad import __version__
 from edge_ad.bundle.archive import sha256
 from edge_ad.bundle.codec import DecodeError, canonical_json, decode, encode, parse_json
 from edge_ad.bundle.manifest import Precision
+from edge_ad.detect.budget import Sampling
 from edge_ad.errors import ConfigurationError, DataError, OutputError
 from edge_ad.files import make_folder, write_atomic
 from edge_ad.toolchain.architecture import Architecture
@@ -67,6 +68,11 @@ class BuildPlan:
             for model in self.settings.models:
                 for precision in self.settings.precisions:
                     yield asset, model, precision
+
+    @property
+    def sampling(self) -> Sampling:
+        """How windows follow one another."""
+        return Sampling(self.format.sample_period_s, self.settings.window_length)
 
     def architecture(self, model: str) -> Architecture:
         """The shape of a model of this build."""

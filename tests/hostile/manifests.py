@@ -179,6 +179,17 @@ def headed(*heads: dict[str, Any], score: str = "heads") -> Callable[[bytes], by
     return lambda data: edited(data, edit)
 
 
+def limited(kind: str, budget: str, **changes: Any) -> Callable[[bytes], bytes]:
+    """An attack by what a limit promises."""
+
+    def edit(manifest: Any) -> None:
+        manifest["schema"] = "1.4"
+        for variant in manifest["variants"]:
+            variant["limit"] |= {"budget": {"kind": kind, "budget": budget}, **changes}
+
+    return lambda data: edited(data, edit)
+
+
 def _t2(**changes: Any) -> dict[str, Any]:
     root = [[1.0] * (row + 1) for row in range(8)]
     return {"kind": "t2", "of": "window-mean", "center": [0.0] * 8, "root": root} | changes
@@ -188,6 +199,11 @@ _L1 = {"kind": "l1", "of": "residual"}
 _NAN_ROOT = replaced('"root":[[1.0]', '"root":[[NaN]')
 
 VALUES = (
+    Attack("budget-of-nothing", limited("gpd", "1 per eternity"), _JSON, "must read like"),
+    Attack("budget-of-everything", limited("gpd", "999999 per hour"), _MISMATCH, "every second window"),
+    Attack("budget-of-megabytes", limited("gpd", "1" * 10**6 + " per day"), _JSON, "must read like"),
+    Attack("budget-by-code", limited("eval", "1 per day"), _JSON, "it can be 'gpd', 'conformal'"),
+    Attack("budget-of-no-percentile", limited("gpd", "1 per day", percentile=1e9), _MISMATCH, "percentile"),
     Attack("heads-none", headed(), _JSON, "1 to 8 heads"),
     Attack("heads-by-the-thousand", headed(*[_L1] * 1000), _JSON, "1 to 8 heads"),
     Attack("head-of-code", headed({**_L1, "kind": "exec"}), _JSON, "it can be 'l1'"),

@@ -9,7 +9,7 @@ import pytest
 
 from edge_ad.bundle import bundle as bundles
 from edge_ad.bundle.diff import diff
-from edge_ad.bundle.manifest import from_json, schema_for, to_json
+from edge_ad.bundle.manifest import BudgetEntry, from_json, schema_for, to_json
 from edge_ad.bundle.overlay import overlaid
 from edge_ad.errors import BundleManifestError, BundleMismatchError
 from edge_ad.runtime import Detector
@@ -148,3 +148,23 @@ def test_heads_of_another_machine_are_refused(toy_bytes):
     mixed = edited(with_heads(toy_bytes, toy_heads(8)["t2"]), lambda plain: plain["channels"].pop() and None)
     with pytest.raises(BundleMismatchError):
         bundles.unpack(mixed)
+
+
+def test_new_limits_keep_the_budget_they_were_set_for(packed, normal_csv):
+    bundle = bundles.unpack(packed["t2"])
+    fields = {"by": "me", "created": "2026-02-01T00:00:00Z", "with_scaler": False, "force": True}
+    variants = tuple(
+        dataclasses.replace(
+            v, limit=dataclasses.replace(v.limit, budget=BudgetEntry("conformal", "1 per week"))
+        )
+        for v in bundle.manifest.variants
+    )
+    promised = dataclasses.replace(bundle, manifest=dataclasses.replace(bundle.manifest, variants=variants))
+    overlay = derive_overlay(promised, normal_csv, **fields)
+    for limit in overlay.limits:  # a week is more than these minutes: the largest score is all there is
+        assert limit.new_ucl == limit.score_quantiles[-1]
+    notes = overlaid(promised, overlay).manifest.variant().limit.notes(bundle.manifest.sampling)
+    assert len(notes) == 1
+    assert f"{overlay.limits[0].n_windows:,} windows" in notes[0]
+    assert from_json(to_json(promised.manifest)) == promised.manifest
+    assert schema_for(dataclasses.replace(promised.manifest, score="sum")) == "1.4"

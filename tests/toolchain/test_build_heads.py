@@ -116,11 +116,22 @@ def test_every_command_that_shows_a_bundle_knows_its_heads(built):
     assert page.returncode == 0, page.stderr
 
 
-def test_other_heads_need_no_new_training(built):
-    result = build(built, CONFIG.replace("FUSION", "sum"))
+def test_other_heads_and_limits_need_no_new_training(built):
+    budget = '[limit]\nkind = "conformal"\nbudget = "1 per week"\n\n[detector]'
+    text = CONFIG.replace("FUSION", "sum").replace("[detector]", budget, 1)
+    result = build(built, text)
     assert result.returncode == 0, result.stderr
     assert "tiny: weights kept, " in result.stderr
-    assert read(built / "out" / "bundles" / "north.edgead").manifest.models[0].detector.fusion == "sum"
+    path = built / "out" / "bundles" / "north.edgead"
+    manifest = read(path).manifest
+    assert manifest.models[0].detector.fusion == "sum"
+    limit = manifest.variant().limit
+    assert (limit.budget.kind, limit.budget.budget) == ("conformal", "1 per week")
+    assert limit.ucl == limit.score_quantiles[-1]  # too few to leave any out
+    doubt = "cannot promise 1 per week: they support no less than one false alarm in "
+    for shown in (result.stdout, edge_ad("inspect", path).stdout, edge_ad("inspect", path, "--card").stdout):
+        assert doubt in shown
+        assert "takes 6,047,990 rows of normal operation, 70 days" in shown
 
 
 @pytest.mark.parametrize(

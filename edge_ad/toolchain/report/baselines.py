@@ -56,7 +56,9 @@ def asset_baselines(prepared: Prepared, plan: BuildPlan) -> AssetBaselines | Non
     with np.errstate(invalid="ignore", over="ignore"):
         scores = np.abs(prepared.windows).mean(axis=(1, 2), dtype=np.float64)
     alarm = plan.settings.alarm
-    rule = AlarmRule(plan.settings.limit.limit(scores[prepared.limit]), alarm.k, alarm.n, alarm.clear_ratio)
+    rule = AlarmRule(
+        plan.settings.limit.limit(scores[prepared.limit], plan.sampling), alarm.k, alarm.n, alarm.clear_ratio
+    )
     alarms = decide(
         scores,
         prepared.whole,

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from edge_ad.bundle.manifest import Channel, Manifest, MetricsEntry, VariantEntry
+from edge_ad.detect.limit import LimitRule
 from edge_ad.text import number, percent, printable
 from edge_ad.toolchain.datasets.fetch import skab_files
 from edge_ad.toolchain.settings import CardSettings
@@ -181,8 +182,7 @@ def _making(manifest: Manifest, plan: BuildPlan) -> list[str]:
             for model in manifest.models
             if model.detector
         ),
-        f"- UCL: percentile {limit.percentile:g} of the training windows' scores, times {limit.factor:g}"
-        f"{_rounded(limit.digits)}; of each variant its own",
+        f"- UCL: {_limit(limit)}; of each variant its own{_apart(plan)}",
         f"- Converted for {plan.settings.optimize}: {forms}",
         f"- Versions: {_inline(versions)}",
     ]
@@ -194,6 +194,23 @@ def _which(plan: BuildPlan) -> str:
 
 def _regularized(kernel_l2: float) -> str:
     return f"; L2 of {kernel_l2:g} on the first kernel" if kernel_l2 else ""
+
+
+def _limit(rule: LimitRule) -> str:
+    if rule.kind == "percentile":
+        return (
+            f"percentile {rule.percentile:g} of the training windows' scores, times {rule.factor:g}"
+            f"{_rounded(rule.digits)}"
+        )
+    return rule.text()
+
+
+def _apart(plan: BuildPlan) -> str:
+    settings = plan.settings
+    if settings.fit_share == 1 or settings.limit_on == "train-span":
+        return ""
+    share = 100 * settings.fit_share
+    return f", from training windows behind the first {share:g} %, which alone the models learned from"
 
 
 def _rounded(digits: int | None) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
 from operator import add
 from statistics import median
 
+from edge_ad.bundle.manifest import ControlLimit
 from edge_ad.toolchain.gate import GateRecord
 from edge_ad.toolchain.metrics import Confusion
 from edge_ad.toolchain.parity import RULES
@@ -79,12 +81,14 @@ def summarize(workspace: Workspace, plan: BuildPlan) -> Summary:
     """Gather the evaluations of a build and write `summary.json`. Raises OutputError."""
     rows: list[Row] = []
     asset_rows: list[AssetRow] = []
+    limits: list[ControlLimit] = []
     n_unknown = n_unlabelled = 0
     made = Records(workspace, plan)
     counts = Confusion()
     for model in plan.settings.models:
         for precision in plan.settings.precisions:
             records = {a.name: made.evaluation(a, model, precision) for a in plan.assets}
+            limits += [record.limit for record in records.values()]
             n_unlabelled = sum(record.leaderboard is None for record in records.values())
             n_unknown = sum(record.n_unknown for record in records.values())
             for rule in RULES:
@@ -120,7 +124,10 @@ def summarize(workspace: Workspace, plan: BuildPlan) -> Summary:
         unknown_share=unknown_share,
         always_on_f1=_always_on_f1(counts),
         gate_passed=gate.passed if gate else None,
-        caveats=tuple(caveats(plan, counts, unknown_share, n_unlabelled)),
+        caveats=(
+            *limit_caveats(plan, limits),
+            *caveats(plan, counts, unknown_share, n_unlabelled),
+        ),
     )
     save_record(workspace.root / "summary.json", summary)
     return summary
@@ -153,6 +160,20 @@ def leaderboard_note(window_length: int, alarm: str) -> str:
         return f"The leaderboard rule flags each row whose own score exceeds the UCL; {device}."
     ahead = max(window_length - 2, 0)
     return f"The leaderboard rule looks ahead by {ahead} samples, as the published figures do; {device}."
+
+
+def limit_caveats(plan: BuildPlan, limits: Sequence[ControlLimit]) -> list[str]:
+    """What the limits of a build do not promise although they were asked to; each reason once."""
+    sampling = plan.sampling
+    fallbacks = [limit.budget.fallback for limit in limits if limit.budget and limit.budget.fallback]
+    notes = []
+    if fallbacks:
+        notes.append(f"{len(fallbacks)} of {len(limits)} limits: {fallbacks[0]}.")
+    doubted = [limit for limit in limits if limit.rule.doubt(limit.n_train_windows, sampling)]
+    if doubted:
+        fewest = min(doubted, key=lambda limit: limit.n_train_windows)
+        notes.append(f"{fewest.rule.doubt(fewest.n_train_windows, sampling)}.")
+    return notes
 
 
 def caveats(plan: BuildPlan, counts: Confusion, unknown_share: float, n_unlabelled: int = 0) -> list[str]:
