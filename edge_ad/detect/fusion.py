@@ -173,12 +173,16 @@ def _hotelling(
         turned *= turned
         return _cut(turned)
 
-    def both_shares(window: _Rows, residual: _Rows) -> NDArray[np.float32]:
-        turned = turn(mean(window, residual) - center)
-        squares = turned * turned
-        return _cut(squares[:n_channels] + squares[n_channels:])
+    n_channels = len(center) // head.per_channel
 
-    return shares if head.per_channel == 1 else both_shares
+    def of_moments(window: _Rows, residual: _Rows) -> NDArray[np.float32]:
+        away = mean(window, residual)
+        away -= center
+        turned = turn(away)
+        turned *= turned
+        return _cut(turned[:n_channels] + turned[n_channels:])
+
+    return shares if head.per_channel == 1 else of_moments
 
 
 def _largest_deviation(
