@@ -76,7 +76,7 @@ def check(architecture: str) -> None:
 
 
 def mirror() -> str | None:
-    """The mirror that this machine itself installs packages from, if it is a Debian; None: debootstrap has one."""
+    """The mirror that this machine itself installs from, if it is a Debian; None: that of debootstrap."""
     found = []
     for file in (Path("/etc/apt/sources.list"), *sorted(Path("/etc/apt/sources.list.d").glob("*"))):
         if not file.is_file():
