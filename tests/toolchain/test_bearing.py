@@ -91,6 +91,26 @@ def test_a_build_tells_when_the_alarm_began_and_of_what(built):
     assert f"left out: {name(N)}" in done.stderr
 
 
+def test_a_random_split_has_a_page_too(built):
+    folder, _ = built
+    arguments = [
+        "--format",
+        folder / "format.toml",
+        "--config",
+        folder / "settings.toml",
+        "--split",
+        "random",
+    ]
+    build = folder / "drawn"
+    done = edge_ad("build", folder / "raw", *arguments, "-o", build, "--bad-snapshots", "skip")
+    assert done.returncode == 0, done.stderr
+    done = edge_ad("report", build, "-o", folder / "drawn.html")
+    assert done.returncode == 0, done.stderr
+    page = (folder / "drawn.html").read_text()
+    learned = json.loads((build / "report.json").read_text())["timelines"][0]["train_rows"]
+    assert f"{N} rows, a random {learned} for training" in page
+
+
 def test_the_scored_table_holds_the_posts_columns(built):
     folder, _ = built
     with (folder / "build" / "scored" / "raw-stacked-int8.csv").open() as file:

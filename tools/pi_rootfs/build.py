@@ -89,8 +89,10 @@ def _debootstrap(recipe: Recipe, root: Path, log: Path, progress: Progress) -> N
         f"--keyring={host.KEYRING}",
         recipe.suite,
         str(root),
-        host.mirror(),
     ]
+    mirror = host.mirror()
+    if mirror is not None:
+        command.append(mirror)
     if not binfmt.native(recipe.architecture):
         command = native.command(root, cache.tools(recipe), command)
     # Mounts that debootstrap makes, and daemons that packages start, end with the namespaces, and these with

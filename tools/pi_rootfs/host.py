@@ -13,7 +13,6 @@ from pi_rootfs import binfmt
 from pi_rootfs.errors import RootError
 from pi_rootfs.recipes import ROOTS
 
-DEFAULT_MIRROR = "http://deb.debian.org/debian"
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 """Of the package debian-archive-keyring."""
 
@@ -76,8 +75,8 @@ def check(architecture: str) -> None:
     binfmt.ensure(architecture)
 
 
-def mirror() -> str:
-    """The package mirror that this machine itself installs from, if it is a Debian; else the common one."""
+def mirror() -> str | None:
+    """The mirror that this machine itself installs from, if it is a Debian; None: that of debootstrap."""
     found = []
     for file in (Path("/etc/apt/sources.list"), *sorted(Path("/etc/apt/sources.list.d").glob("*"))):
         if not file.is_file():
@@ -88,7 +87,7 @@ def mirror() -> str:
                 found += _of_stanza(stanza)
         elif file.suffix == ".list":
             found += re.findall(r"^deb\s+(?:\[[^]]*\]\s+)?(\S+/debian/?)\s", text, re.MULTILINE)
-    return found[0].rstrip("/") if found else DEFAULT_MIRROR
+    return found[0].rstrip("/") if found else None
 
 
 def _of_stanza(stanza: str) -> list[str]:

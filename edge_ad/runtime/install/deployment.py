@@ -6,7 +6,9 @@ fails, by then or in service, takes everything back to it.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import time
 import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -22,6 +24,9 @@ from edge_ad.runtime.install.progress import Event, InstallError, Say, TakenBack
 from edge_ad.runtime.install.record import Before, Record, read_record, write_record
 from edge_ad.runtime.install.taking_back import take_back
 from edge_ad.runtime.install.text_file import put_text, text_of
+
+_LEFT_BEHIND_S = 3600.0
+"""An order that lies there for longer is waited for by nobody."""
 
 
 @dataclass(frozen=True)
@@ -41,8 +46,10 @@ class Step:
 class Deployment:
     """An order on its way to a board."""
 
-    def __init__(self, order: Order, layout: Layout, uploads: Path, say: Say) -> None:
-        self._order, self._layout, self._uploads, self._say = order, layout, uploads, say
+    def __init__(self, order: Order, layout: Layout, order_file: Path, say: Say) -> None:
+        """`order_file` is what `order` was read from; what it names lies beside it."""
+        self._order, self._layout, self._say = order, layout, say
+        self._order_file, self._uploads = order_file, order_file.parent
         self._runtime = order.runtime
         self._installation = Installation(layout, order.runtime.release)
         self._record_file = layout.work / "record.json"
@@ -173,10 +180,17 @@ class Deployment:
         others = [name for name in former if name not in keep]
         removed = environment.remove_old(layout, keep | set(others[-1:]))
         uploaded = [self._uploads / name for name in self._order.digests]
-        uploaded += self._uploads.glob("order-*.json")
-        for path in (*(layout.work / "incoming").glob("*"), *uploaded):
+        for path in (*(layout.work / "incoming").glob("*"), *uploaded, *self._orders_done_with()):
             path.unlink(missing_ok=True)
         return f"{len(removed)} releases removed" if removed else ""
+
+    def _orders_done_with(self) -> Iterator[Path]:
+        """Our own, and those of runs that were interrupted; not that of a run which waits for this one."""
+        yield self._order_file
+        for path in self._uploads.glob("order-*.json"):
+            with contextlib.suppress(FileNotFoundError):
+                if time.time() - path.stat().st_mtime > _LEFT_BEHIND_S:
+                    yield path
 
     # --- steps that change it ------------------------------------------------------------------------
 

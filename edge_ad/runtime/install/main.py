@@ -40,7 +40,7 @@ def _command(words: list[str]) -> int:
             print(json.dumps(encode(collect(layout))), flush=True)
             return 0
         case ["plan", path]:
-            deployment = Deployment(read_order(Path(path)), layout, Path(path).parent, lambda event: None)
+            deployment = Deployment(read_order(Path(path)), layout, Path(path), lambda event: None)
             for step in deployment.steps():
                 event = Event(step.name, "kept" if step.is_done() else "begin", step.text)
                 print(to_line(event), flush=True)
@@ -49,7 +49,7 @@ def _command(words: list[str]) -> int:
             order = read_order(Path(path))
             return carry_out(
                 layout.work,
-                lambda say: Deployment(order, layout, Path(path).parent, say).run(),
+                lambda say: Deployment(order, layout, Path(path), say).run(),
                 sys.stdout,
             )
         case ["remove", *options]:

@@ -44,6 +44,11 @@ class TrainSpan:
         if not 0 <= self.seed < 2**32:
             raise ValueError("seed must be at least 0 and below 2**32")
 
+    @property
+    def which(self) -> str:
+        """How the rows were chosen, in words that stand before their number."""
+        return "the first" if self.share is None else "a random"
+
 
 @dataclass(frozen=True)
 class RecordingFormat:

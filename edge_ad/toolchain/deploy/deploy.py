@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -133,9 +134,9 @@ def remove(board: Board, say: Say, *, purge: bool) -> None:
 
 
 def _upload_order(board: Board, prepared: Prepared) -> str:
-    """Its path. Named after its content: two people may deploy to a board at once."""
+    """Its path. Its name is used once: an earlier run that ends meanwhile takes its own away."""
     content = canonical_json(encode(prepared.order))
-    return board.upload(f"order-{hashlib.sha256(content).hexdigest()[:16]}.json", content)
+    return board.upload(f"order-{secrets.token_hex(8)}.json", content)
 
 
 def _check_room(prepared: Prepared, uploads_bytes: int) -> None:

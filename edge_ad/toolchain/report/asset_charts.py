@@ -41,7 +41,7 @@ def course(facts: AssetFacts) -> Course:
         alarms=facts.default.alarms,
         unknown=facts.default.unknown,
         labels=facts.recording.labels,
-        train_rows=facts.recording.train_rows,
+        in_train=facts.recording.in_train,
         period_s=facts.period_s,
     )
 
@@ -56,15 +56,14 @@ def score_distribution(facts: AssetFacts) -> Chart:
 def score_classes(facts: AssetFacts) -> dict[str, NDArray[np.float64]]:
     """Scores over the UCL by what their rows are, as far as that is known."""
     recording, scores = facts.recording, facts.default.scores / facts.default.ucl
-    n_train = recording.train_rows
+    in_train, tested = recording.in_train, recording.tested
     if recording.labels is None:
-        found = {"training": scores[:n_train], "test": scores[n_train:]}
+        found = {"training": scores[in_train], "test": scores[tested]}
     else:
-        labels = recording.labels[n_train:]
         found = {
-            "training": scores[:n_train],
-            "test, normal": scores[n_train:][~labels],
-            "test, anomalous": scores[n_train:][labels],
+            "training": scores[in_train],
+            "test, normal": scores[tested & ~recording.labels],
+            "test, anomalous": scores[tested & recording.labels],
         }
     return {name: values[np.isfinite(values)] for name, values in found.items()}
 

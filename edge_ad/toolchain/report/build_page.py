@@ -11,7 +11,7 @@ from edge_ad.text import number, percent
 from edge_ad.toolchain.gate import GateRecord
 from edge_ad.toolchain.report.asset_charts import course, other_charts
 from edge_ad.toolchain.report.course import contributions, timeline
-from edge_ad.toolchain.report.detection import alarm_episodes
+from edge_ad.toolchain.report.detection import alarm_episodes, lead_time
 from edge_ad.toolchain.report.facts import AssetFacts, asset_facts, default_variant
 from edge_ad.toolchain.report.markup import Html, element, together
 from edge_ad.toolchain.report.output import check_output
@@ -196,14 +196,14 @@ def _asset(facts: AssetFacts) -> Html:
     parts: list[str] = [
         element(
             "p",
-            f"{len(recording)} rows, the first {recording.train_rows} for training; {default.name} with a "
-            f"UCL of {default.ucl:.4g}.",
+            f"{len(recording)} rows, {facts.which} {recording.train_rows} for training; {default.name} with "
+            f"a UCL of {default.ucl:.4g}.",
             class_="soft",
         ),
         section("Scores", *map(figure, times)),
     ]
     found = facts.detections.get(default.name)
-    test = slice(recording.train_rows, None)
+    test = recording.tested
     episodes = alarm_episodes(
         recording.times[test],
         default.scores[test],
@@ -213,6 +213,8 @@ def _asset(facts: AssetFacts) -> Html:
         None if recording.labels is None else recording.labels[test],
     )
     tables = [episode_table(episodes, default.ucl) if episodes else element("p", "There is no alarm.")]
+    if recording.labels is None:
+        tables.append(element("p", lead_time(recording.times, default.alarms)))
     if found is not None:
         tables.insert(
             0,

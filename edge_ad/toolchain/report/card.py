@@ -75,10 +75,10 @@ def _head(manifest: Manifest, plan: BuildPlan) -> list[str]:
     return [
         f"# Model card: {_inline(manifest.asset)}",
         "",
-        f"Autoencoders that learned the normal operation of {_inline(manifest.asset)} from {_which(plan)} "
-        f"{manifest.provenance.train_rows} rows of one recording. They score how badly the last "
-        f"{manifest.window_length} samples fit what they learned. An alarm is {manifest.alarm_rule.text()} "
-        "(upper control limit).",
+        f"Autoencoders that learned the normal operation of {_inline(manifest.asset)} from "
+        f"{plan.format.train.which} {manifest.provenance.train_rows} rows of one recording. They score "
+        f"how badly the last {manifest.window_length} samples fit what they learned. An alarm is "
+        f"{manifest.alarm_rule.text()} (upper control limit).",
         "",
         f"Model version {_inline(manifest.model_version)}, build {manifest.build_number}. {checked}",
     ]
@@ -117,8 +117,8 @@ def _data(manifest: Manifest, asset: AssetSource, plan: BuildPlan) -> list[str]:
         "",
         f"- Source: {_stated(said, 'data_source')}",
         f"- Licence: {_stated(said, 'data_licence')}",
-        f"- Rows: {asset.n_rows}, of which {_which(plan)} {manifest.provenance.train_rows} were learned from "
-        f"({windows} whole windows)",
+        f"- Rows: {asset.n_rows}, of which {plan.format.train.which} "
+        f"{manifest.provenance.train_rows} were learned from ({windows} whole windows)",
         f"- SHA-256 of the recording: `{manifest.provenance.data_sha256}`",
     ]
 
@@ -186,10 +186,6 @@ def _making(manifest: Manifest, plan: BuildPlan) -> list[str]:
         f"- Converted for {plan.settings.optimize}: {forms}",
         f"- Versions: {_inline(versions)}",
     ]
-
-
-def _which(plan: BuildPlan) -> str:
-    return "the first" if plan.format.train.share is None else "a random"
 
 
 def _regularized(kernel_l2: float) -> str:

@@ -36,8 +36,8 @@ class Course:
     alarms: NDArray[np.bool_]
     unknown: NDArray[np.bool_]
     labels: NDArray[np.bool_] | None
-    train_rows: int
-    """The first rows, which the models were trained on; 0 where that was another recording."""
+    in_train: NDArray[np.bool_]
+    """`(n,)`: the rows that the models were trained on; none where that was another recording."""
     period_s: float
     """A row stands for so long."""
 
@@ -77,7 +77,7 @@ def contributions(course: Course) -> Chart:
     deciding = next(iter(course.ratios))
     rows = _shown(course, course.ratios[deciding])
     parts = course.contributions[rows].astype(np.float64)
-    sums = np.nan_to_num(course.contributions[course.train_rows :]).sum(axis=0, dtype=np.float64)
+    sums = np.nan_to_num(course.contributions[~course.in_train]).sum(axis=0, dtype=np.float64)
     first = set(np.argsort(-sums, kind="stable")[:_FIRST_SHOWN].tolist())
     looks = styles(len(course.channels), dashed=False)
     series = tuple(
@@ -85,12 +85,12 @@ def contributions(course: Course) -> Chart:
         for i, (name, style) in enumerate(zip(course.channels, looks, strict=True))
     )
     share = sums.max() / sums.sum() if sums.sum() else 0.0
-    after = "After the training rows" if course.train_rows else "Over all rows"
+    where = "Over all rows but those for training" if course.in_train.any() else "Over all rows"
     return Chart(
         name=f"{course.name}-contributions",
         title="Contribution of each channel",
         text=f"Each channel's part of the score of {course.name} by {deciding}, over the UCL; the parts of a "
-        f"moment add up to its score. {after} {course.channels[int(sums.argmax())]} contributes most, "
+        f"moment add up to its score. {where} {course.channels[int(sums.argmax())]} contributes most, "
         f"{share:.0%} of all.",
         x_label="time (UTC)",
         y_label="contribution / UCL",
@@ -109,14 +109,14 @@ def _shown(course: Course, scores: NDArray[np.float64]) -> NDArray[np.int64]:
 
 def _spans(course: Course) -> Iterator[Span]:
     times = course.times
-    if course.train_rows:
-        yield Span(float(times[0]), float(times[course.train_rows - 1]), "training")
 
     def runs(flags: NDArray[np.bool_], kind: SpanKind) -> Iterator[Span]:
         found = [(float(times[a]), float(times[b - 1]) + course.period_s) for a, b in episodes(flags)]
         for start, end in joined(found):
             yield Span(start, end, kind)
 
+    if len(episodes(course.in_train)) == 1:  # drawn at random they would be a fence before the scores
+        yield from runs(course.in_train, "training")
     if course.labels is not None:
         yield from runs(course.labels, "labelled")
     yield from runs(course.alarms, "alarm")

@@ -121,3 +121,19 @@ def top_channels(
     shares = (contributions[scored] / scores[scored, None]).mean(axis=0)
     largest = np.argsort(-shares, kind="stable")[:3]
     return tuple((channels[i], float(shares[i])) for i in largest.tolist())
+
+
+def lead_time(times: NDArray[np.float64], alarms: Flags) -> str:
+    """How long before the end of a run to failure the alarm came, in a sentence; of `(n,)` rows.
+
+    It is the alarm that lasts to the last row, or where there is none the first of all.
+    """
+    found = episodes(alarms)
+    if not found:
+        return "No alarm precedes the end of the recording."
+    lasts = found[-1][1] == len(alarms)
+    start = found[-1 if lasts else 0][0]
+    hours = float(times[-1] - times[start]) / 3600
+    lead = f"{hours / 24:.2f} days" if hours >= 24 else f"{hours:.2f} hours"
+    which = "The alarm that lasts to the end" if lasts else "The first alarm, which does not last to the end,"
+    return f"{which} began {lead} before it."

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from edge_ad.bundle.manifest import Precision
 from edge_ad.detect.heads import Heads
-from edge_ad.errors import ConfigurationError
 from edge_ad.runtime.window_model import WindowModel
 from edge_ad.toolchain.datasets.recording import Recording
 from edge_ad.toolchain.pack import smallest
@@ -60,6 +59,8 @@ class AssetFacts:
     """A row stands for so long."""
     default: VariantFacts
     """The form that a device runs unless told otherwise."""
+    which: str
+    """How the rows for training were chosen, in words that stand before their number."""
 
     @property
     def channels(self) -> list[str]:
@@ -79,11 +80,6 @@ def asset_facts(workspace: Workspace, plan: BuildPlan, asset: AssetSource) -> As
 
     Raises ConfigurationError where a step has yet to run, DataError, InterpreterError.
     """
-    if plan.format.train.share is not None:
-        raise ConfigurationError(
-            "a page shows training rows first and test rows after them, and this build drew them at random "
-            "(--split random): its figures are in report.json, its scores in scored/"
-        )
     records = Records(workspace, plan)
     prepared = prepare(workspace.recording(plan, asset), plan)
     recording = prepared.recording
@@ -94,7 +90,7 @@ def asset_facts(workspace: Workspace, plan: BuildPlan, asset: AssetSource) -> As
     )
     detections = {}
     if recording.labels is not None:
-        test = slice(recording.train_rows, None)
+        test = recording.tested
         detections = {
             variant.name: detection(
                 recording.times[test],
@@ -118,6 +114,7 @@ def asset_facts(workspace: Workspace, plan: BuildPlan, asset: AssetSource) -> As
         detections=detections,
         period_s=plan.format.sample_period_s,
         default=default,
+        which=plan.format.train.which,
     )
 
 
@@ -132,11 +129,11 @@ def _variant(
     name = variant_name(model, precision)
     evaluation = records.evaluation(asset, model, precision)
     arrays = load_arrays(workspace.asset_file(asset.name, f"{name}.decisions.npz"))
-    n_rows, n_train = len(prepared.recording), prepared.recording.train_rows
+    n_rows, tested = len(prepared.recording), prepared.recording.tested
     scores = np.full(n_rows, np.nan)
     scores[n_rows - len(prepared.whole) :] = np.where(prepared.whole, arrays["scores"], np.nan)
     alarms, unknown = np.zeros(n_rows, bool), np.zeros(n_rows, bool)
-    alarms[n_train:], unknown[n_train:] = arrays["streaming"], arrays["unknown"]
+    alarms[tested], unknown[tested] = arrays["streaming"], arrays["unknown"]
     conversion = records.conversion(asset, model, precision)
     return VariantFacts(name, model, precision, evaluation, conversion, scores, alarms, unknown)
 

@@ -56,7 +56,7 @@ class Overview:
 
     def add(self, facts: AssetFacts) -> None:
         """Take in one more asset."""
-        default, n_train = facts.default, facts.recording.train_rows
+        default, tested = facts.default, facts.recording.tested
         for variant in facts.variants:
             for rule in ("leaderboard", "streaming"):
                 judged: Confusion | None = getattr(variant.evaluation, rule)
@@ -74,10 +74,10 @@ class Overview:
             AssetLine(
                 name=facts.name,
                 streaming=default.evaluation.streaming,
-                alarmed_share=float(default.alarms[n_train:].mean()),
+                alarmed_share=float(default.alarms[tested].mean()),
                 detection=facts.detections.get(default.name),
                 ucl=default.ucl,
-                highest=float(np.nanmax(default.scores[n_train:], initial=0)) / default.ucl,
+                highest=float(np.nanmax(default.scores[tested], initial=0)) / default.ucl,
             )
         )
 

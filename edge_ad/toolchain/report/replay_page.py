@@ -128,7 +128,7 @@ def _course(facts: ReplayFacts) -> tuple[Course, int]:
         alarms=facts.alarms[rows],
         unknown=facts.unknown[rows],
         labels=None if facts.labels is None else facts.labels[rows],
-        train_rows=0,
+        in_train=np.zeros(len(rows), bool),
         period_s=facts.manifest.sample_period_s,
     )
     return course, len(times) - len(rows)

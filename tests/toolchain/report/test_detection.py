@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from edge_ad.toolchain.report.detection import alarm_episodes, detection, top_channels
+from edge_ad.toolchain.report.detection import alarm_episodes, detection, lead_time, top_channels
 
 TIMES = np.array([0.0, 1, 2, 3, 5, 6, 7, 8, 9, 10])
 LABELS = np.array([0, 0, 1, 1, 1, 0, 0, 1, 1, 0], bool)
@@ -56,3 +56,17 @@ def test_episodes_name_the_channels_that_have_most_to_do_with_them():
 
 def test_rows_without_a_score_have_no_channels():
     assert top_channels(np.array([np.nan, 0.0]), np.full((2, 3), np.nan), ["a", "b", "c"]) == ()
+
+
+@pytest.mark.parametrize(
+    ("alarms", "told"),
+    [
+        ([0, 1, 0, 1, 1], "The alarm that lasts to the end began 2.00 days before it."),
+        ([0, 1, 0, 0, 0], "The first alarm, which does not last to the end, began 3.50 days before it."),
+        ([0, 0, 0, 0, 1], "The alarm that lasts to the end began 0.00 hours before it."),
+        ([0, 0, 0, 0, 0], "No alarm precedes the end of the recording."),
+    ],
+)
+def test_the_lead_time_is_of_the_alarm_that_lasts(alarms, told):
+    days = np.array([0.0, 0.5, 1, 2, 4])
+    assert lead_time(days * 86400, np.array(alarms, bool)) == told
