@@ -50,9 +50,12 @@ _HOST_PACKAGES = (
     "flatbuffers",
     "matplotlib",
     "packaging",
+    "pandas",
     "pebble",
     "requests",
     "rich",
+    "sklearn",
+    "telemeval",
     "tensorflow",
     "keras",
 )
