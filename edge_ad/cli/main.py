@@ -20,7 +20,7 @@ _COMMANDS = {
     "build": "build:build",
     "train": "steps:train",
     "convert": "steps:convert",
-    "evaluate": "steps:evaluate",
+    "evaluate": "evaluate:evaluate",
     "gate": "steps:gate",
     "pack": "steps:pack",
     "report": "steps:report",

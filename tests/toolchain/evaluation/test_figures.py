@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from edge_ad.toolchain.evaluation.figures import Figures, Spread, figures, spreads
 from edge_ad.toolchain.evaluation.ranges import Affiliation, affiliation_figures, affiliations
-from edge_ad.toolchain.evaluation.tally import Tally, LabelledRows, tally
+from edge_ad.toolchain.evaluation.tally import LabelledRows, Tally, tally
 
 
 def flags(text):
