@@ -20,6 +20,12 @@ from edge_ad.cli.steps import evaluate_build
     type=PATH,
     help="A build's folder; several that differ by --seed for median and range.",
 )
+@click.option(
+    "--beside",
+    multiple=True,
+    type=PATH,
+    help="Another build's folder, bundle, or folder of bundles, to be judged beside; can be given again.",
+)
 @click.option("--variant", help="Converted form to judge.  [default: the bundles']")
 @data_options
 @click.option("--label", help="Column that is 1 where a row is anomalous.  [default: the format's]")
@@ -46,6 +52,7 @@ def evaluate(
     data: Path,
     bundle: Path | None,
     builds: tuple[Path, ...],
+    beside: tuple[Path, ...],
     variant: str | None,
     preset: str | None,
     format_file: Path | None,
@@ -91,6 +98,7 @@ def evaluate(
             )
         check_output(output, data)
     runs = [open_build(folder) for folder in builds] if bundle is None else [open_bundles(bundle)]
+    others = [open_build(path) if (path / "build.json").exists() else open_bundles(path) for path in beside]
     wanted = Wanted(
         variant=variant,
         preset=preset,
@@ -101,7 +109,7 @@ def evaluate(
         labels_of=None if labels_of is None else _names(labels_of),
         with_baselines=baselines,
     )
-    found = evaluate_bundles(data, runs, wanted, jobs or default_jobs(), make_progress())
+    found = evaluate_bundles(data, runs, wanted, jobs or default_jobs(), make_progress(), others)
     if output is not None:
         write_atomic(output, document(found, output.suffix))
         click.echo(f"{output}: {output.stat().st_size / 1e6:.1f} MB", err=True)

@@ -14,7 +14,7 @@ from edge_ad.bundle.manifest import Manifest
 from edge_ad.errors import ConfigurationError, DataError
 from edge_ad.toolchain.build import Progress
 from edge_ad.toolchain.evaluation.baselines import ALWAYS_ON, BASELINES, POSITION
-from edge_ad.toolchain.evaluation.examine import Examined, Task, check_variant, examine
+from edge_ad.toolchain.evaluation.examine import Examined, Judge, Task, check_variant, examine
 from edge_ad.toolchain.evaluation.figures import figures, spreads
 from edge_ad.toolchain.evaluation.inputs import (
     Reading,
@@ -63,9 +63,14 @@ class Wanted:
 
 
 def evaluate_bundles(
-    data: Path, runs: Sequence[Run], wanted: Wanted, jobs: int, progress: Progress
+    data: Path,
+    runs: Sequence[Run],
+    wanted: Wanted,
+    jobs: int,
+    progress: Progress,
+    beside: Sequence[Run] = (),
 ) -> Evaluation:
-    """Judge the bundles of all runs on the recordings at `data`, and baselines beside them.
+    """Judge the bundles of all runs on the recordings at `data`; other bundles, and baselines, beside them.
 
     Raises BundleError, ConfigurationError, DataError, InterpreterError.
     """
@@ -74,12 +79,25 @@ def evaluate_bundles(
     reading = choose_reading(
         sources, runs[0], wanted.preset, wanted.format_file, wanted.label, wanted.train_rows
     )
-    bundles = [tuple(run.bundle_of(source) for run in runs) for source in sources]
-    manifest = open_bundle(bundles[0][0]).manifest
-    variants = _variants(manifest, wanted.variant, bundles[0][0])
+    path = runs[0].bundle_of(sources[0])
+    manifest = open_bundle(path).manifest
+    chosen = [
+        Chosen(name, "the bundle" if i == 0 else "another model of the same build", name, tuple(runs))
+        for i, name in enumerate(_variants(manifest, wanted.variant, path))
+    ]
+    chosen += _beside(beside, sources[0])
     tasks = [
-        Task(source, reading.format, paths, variants, wanted.with_baselines)
-        for source, paths in zip(sources, bundles, strict=True)
+        Task(
+            source,
+            reading.format,
+            tuple(
+                Judge(detector.name, i, run.bundle_of(source), detector.variant)
+                for detector in chosen
+                for i, run in enumerate(detector.runs)
+            ),
+            wanted.with_baselines,
+        )
+        for source in sources
     ]
     examined = _examine_all(tasks, jobs, progress)
     labelled = [(found, found.rows) for found in examined if found.rows is not None]
@@ -92,7 +110,17 @@ def evaluate_bundles(
         )
     if wanted.with_baselines:
         _add_unscored(labelled)
-    return _evaluation(data, runs, wanted, sources, reading, manifest, variants, labelled)
+    return _evaluation(data, wanted, sources, reading, manifest, chosen, labelled)
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A detector out of bundles that is to be judged."""
+
+    name: str
+    what: str
+    variant: str
+    runs: tuple[Run, ...]
 
 
 def _variants(manifest: Manifest, wanted: str | None, path: Path) -> tuple[str, ...]:
@@ -105,6 +133,16 @@ def _variants(manifest: Manifest, wanted: str | None, path: Path) -> tuple[str, 
         if entry.model != chosen.model and (entry.model not in beside or entry.precision == chosen.precision):
             beside[entry.model] = entry.name
     return (name, *beside.values())
+
+
+def _beside(runs: Sequence[Run], first: Source) -> list[Chosen]:
+    """The default form of other bundles, and one of each of their other models."""
+    found = []
+    for run in runs:
+        path = run.bundle_of(first)
+        for variant in _variants(open_bundle(path).manifest, None, path):
+            found.append(Chosen(f"{variant} of {run.name}", "beside", variant, (run,)))
+    return found
 
 
 def _examine_all(tasks: Sequence[Task], jobs: int, progress: Progress) -> list[Examined]:
@@ -169,14 +207,14 @@ def _add_unscored(labelled: Sequence[tuple[Examined, LabelledRows]]) -> None:
 
 def _evaluation(
     data: Path,
-    runs: Sequence[Run],
     wanted: Wanted,
     sources: Sequence[Source],
     reading: Reading,
     manifest: Manifest,
-    variants: tuple[str, ...],
+    chosen: Sequence[Chosen],
     labelled: Sequence[tuple[Examined, LabelledRows]],
 ) -> Evaluation:
+    runs = chosen[0].runs
     protocol = _protocol(runs[0], wanted)
     groups = tuple(dict.fromkeys(found.source.group for found, _ in labelled if found.source.group))
     unknown_groups = set(wanted.labels_of or ()) - set(groups)
@@ -187,7 +225,7 @@ def _evaluation(
         )
     touched = set(protocol.labels_of) & set(groups)
     untouched = tuple(group for group in groups if group not in touched) if touched else ()
-    detectors = tuple(_detectors(runs, variants, labelled, wanted.with_baselines))
+    detectors = tuple(_detectors(chosen, labelled, wanted.with_baselines))
     scopes: dict[str, set[str]] = {ALL: {found.source.group for found, _ in labelled}}
     if untouched:
         scopes[UNTOUCHED] = set(untouched)
@@ -198,7 +236,7 @@ def _evaluation(
     return Evaluation(
         data=str(data),
         preset=reading.preset,
-        variant=variants[0],
+        variant=chosen[0].variant,
         alarm=manifest.alarm_rule.text(),
         n_recordings=len(labelled),
         n_rows=n_rows,
@@ -245,21 +283,19 @@ def _protocol(run: Run, wanted: Wanted) -> ProtocolSettings:
 
 
 def _detectors(
-    runs: Sequence[Run],
-    variants: Sequence[str],
+    chosen: Sequence[Chosen],
     labelled: Sequence[tuple[Examined, LabelledRows]],
     with_baselines: bool,
 ) -> list[DetectorResult]:
     found = []
-    for variant in variants:
+    for detector in chosen:
         results = tuple(
             _run_result(
-                run.name, run.plan.settings.training.seed if run.plan else None, (variant, i), labelled
+                run.name, run.plan.settings.training.seed if run.plan else None, (detector.name, i), labelled
             )
-            for i, run in enumerate(runs)
+            for i, run in enumerate(detector.runs)
         )
-        what = "the bundle" if variant == variants[0] else "another model of the same build"
-        found.append(DetectorResult(variant, what, is_baseline=False, runs=results))
+        found.append(DetectorResult(detector.name, detector.what, is_baseline=False, runs=results))
     for baseline in BASELINES if with_baselines else ():
         result = _run_result("", None, (baseline.name, 0), labelled)
         found.append(DetectorResult(baseline.name, baseline.what, is_baseline=True, runs=(result,)))

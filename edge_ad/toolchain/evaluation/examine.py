@@ -18,8 +18,20 @@ from edge_ad.toolchain.datasets.formats import RecordingFormat
 from edge_ad.toolchain.datasets.recording import Recording, read_recording
 from edge_ad.toolchain.evaluation.baselines import BASELINES, baseline_alarms, learn
 from edge_ad.toolchain.evaluation.inputs import CHANGEPOINTS, Source, header, open_bundle
-from edge_ad.toolchain.evaluation.judging import Judgement, judge
+from edge_ad.toolchain.evaluation.judging import Judgement, judge_recording
 from edge_ad.toolchain.evaluation.tally import LabelledRows, Tally, tally
+
+
+@dataclass(frozen=True)
+class Judge:
+    """A form of a bundle that is to judge a recording."""
+
+    detector: str
+    """What it is called; the same for all runs of a detector."""
+    run: int
+    path: Path
+    """Of the bundle."""
+    variant: str
 
 
 @dataclass(frozen=True)
@@ -28,10 +40,8 @@ class Task:
 
     source: Source
     format: RecordingFormat
-    bundles: tuple[Path, ...]
-    """One per run."""
-    variants: tuple[str, ...]
-    """Forms of each bundle to run: the one that is evaluated, and those beside it."""
+    judges: tuple[Judge, ...]
+    """The first one is of the bundle that is evaluated."""
     with_baselines: bool
 
 
@@ -51,8 +61,10 @@ class Examined:
 
 def examine(task: Task) -> Examined:
     """Raises BundleError, ConfigurationError, DataError, InterpreterError."""
-    bundles = [open_bundle(path) for path in task.bundles]
-    recording = _read(task, bundles[0].manifest, task.bundles[0])
+    bundles = {judge.path: open_bundle(judge.path) for judge in task.judges}
+    path = task.judges[0].path
+    manifest = bundles[path].manifest
+    recording = _read(task, manifest, path)
     if recording.labels is None:
         return Examined(task.source, None, recording.train_rows, 0, {})
     tested = recording.tested
@@ -62,18 +74,14 @@ def examine(task: Task) -> Examined:
         _changepoints(task, recording),
         task.format.sample_period_s,
     )
-    tallies: dict[tuple[str, int], dict[str, Tally]] = {}
-    first: Judgement | None = None
-    for run, (path, bundle) in enumerate(zip(task.bundles, bundles, strict=True)):
-        for variant in task.variants:
-            judged = _judge(path, bundle, variant, recording)
-            first = first or judged
-            tallies[variant, run] = {rule: tally(rows, alarms) for rule, alarms in judged.alarms.items()}
-    if first is None:
-        raise ConfigurationError("there is no bundle to evaluate")
+    judged = [_judgement(judge, bundles[judge.path], recording) for judge in task.judges]
+    tallies = {
+        (judge.detector, judge.run): {rule: tally(rows, alarms) for rule, alarms in found.alarms.items()}
+        for judge, found in zip(task.judges, judged, strict=True)
+    }
     if task.with_baselines:
-        _add_baselines(tallies, rows, recording, first, bundles[0].manifest)
-    return Examined(task.source, rows, recording.train_rows, first.n_unknown, tallies)
+        _add_baselines(tallies, rows, recording, judged[0], manifest)
+    return Examined(task.source, rows, recording.train_rows, judged[0].n_unknown, tallies)
 
 
 def _add_baselines(
@@ -90,14 +98,21 @@ def _add_baselines(
             tallies[baseline.name, 0] = {rule: tally(rows, flags) for rule, flags in alarms.items()}
 
 
-def _judge(path: Path, bundle: Bundle, variant: str, recording: Recording) -> Judgement:
-    check_variant(bundle.manifest, variant, path)
-    names = [channel.name for channel in bundle.manifest.channels]
+def _judgement(judge: Judge, bundle: Bundle, recording: Recording) -> Judgement:
+    manifest = bundle.manifest
+    check_variant(manifest, judge.variant, judge.path)
+    names = [channel.name for channel in manifest.channels]
     if names != [channel.name for channel in recording.channels]:
         raise ConfigurationError(
-            f"{path} has other channels than the bundle of the first run: {', '.join(names)}"
+            f"{judge.path} has other channels than the first bundle, or in another order: {', '.join(names)}"
         )
-    return judge(Detector.load(bundle, variant), recording, bundle.manifest.window_length)
+    learned = manifest.provenance
+    if learned.data_sha256 == recording.sha256 and learned.train_rows > recording.train_rows:
+        raise ConfigurationError(
+            f"{judge.path} has learned from the first {learned.train_rows} rows of this very recording, and "
+            f"only {recording.train_rows} are not judged: give --train-rows {learned.train_rows} or more"
+        )
+    return judge_recording(Detector.load(bundle, judge.variant), recording, manifest.window_length)
 
 
 def check_variant(manifest: Manifest, variant: str, path: Path) -> None:

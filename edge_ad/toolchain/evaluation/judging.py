@@ -25,7 +25,7 @@ class Judgement:
     """Test rows without a score in the stream; they count as no alarm."""
 
 
-def judge(detector: Detector, recording: Recording, window_length: int) -> Judgement:
+def judge_recording(detector: Detector, recording: Recording, window_length: int) -> Judgement:
     """Replay the whole recording, and flag its test rows by both rules.
 
     The leaderboard rule knows nothing of time, as in the notebook: windows that the stream does not score

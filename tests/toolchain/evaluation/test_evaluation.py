@@ -17,12 +17,12 @@ from edge_ad.toolchain.datasets.recording import read_recording
 from edge_ad.toolchain.evaluation.document import document, markdown, text
 from edge_ad.toolchain.evaluation.evaluation import Wanted, evaluate_bundles
 from edge_ad.toolchain.evaluation.inputs import open_build, open_bundles
-from edge_ad.toolchain.evaluation.judging import judge
+from edge_ad.toolchain.evaluation.judging import judge_recording
 from tests.helpers import edge_ad, pump_recording
 
 
-def evaluated(data, *runs, **wanted):
-    return evaluate_bundles(data, runs, Wanted(**wanted), 1, PlainProgress())
+def evaluated(data, *runs, beside=(), **wanted):
+    return evaluate_bundles(data, runs, Wanted(**wanted), 1, PlainProgress(), beside)
 
 
 @pytest.fixture(scope="module")
@@ -155,7 +155,7 @@ def test_judging_is_what_a_stream_decides(toy_bundle_path, toy_csv):
     recording = read_recording(
         toy_csv, PUMP.__class__(PUMP.channels, TrainSpan(rows=30), PUMP.input, PUMP.label_column), "toy"
     )
-    judged = judge(Detector.load(bundle), recording, length)
+    judged = judge_recording(Detector.load(bundle), recording, length)
     stream = Detector.load(bundle)
     decisions = [
         stream.push(sample, time)
@@ -172,6 +172,28 @@ def test_judging_is_what_a_stream_decides(toy_bundle_path, toy_csv):
     expected = leaderboard_flags(scores[30:] > stream.ucl, length, len(recording) - 30)
     assert judged.alarms["leaderboard"].tolist() == expected.tolist()
     assert expected.any()
+
+
+def test_other_bundles_stand_beside(small_build, toy_bundle_path):
+    root, _, _ = small_build
+    toy, build = open_bundles(toy_bundle_path), open_build(root / "build")
+    found = evaluated(root / "data", toy, beside=[build], with_baselines=False)
+    names = [detector.name for detector in found.detectors]
+    assert names == ["tiny-int8", f"tiny-int8 of {root / 'build'}", f"full-int8 of {root / 'build'}"]
+    alone = evaluated(root / "data", build, with_baselines=False)
+    for rule in ("leaderboard", "streaming"):
+        assert found.scope("all", names[1], rule) == alone.scope("all", "tiny-int8", rule)
+        assert found.scope("all", names[0], rule) != alone.scope("all", "tiny-int8", rule)
+
+
+def test_rows_that_a_bundle_has_learned_from_are_not_judged(small_build):
+    root, _, _ = small_build
+    build = open_build(root / "build")
+    with pytest.raises(
+        ConfigurationError, match=r"north\.edgead has learned from the first 400 rows.*--train-rows 400"
+    ):
+        evaluated(root / "data", build, train_rows=300, with_baselines=False)
+    assert evaluated(root / "data", build, train_rows=450, with_baselines=False).n_rows > 0
 
 
 # --- the command ------------------------------------------------------------------------------------
