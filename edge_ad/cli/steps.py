@@ -201,10 +201,7 @@ def convert(folder: Path, jobs: int | None, explain: bool, as_json: bool) -> Non
     steps.convert(*_open(folder), jobs or default_jobs(), make_progress())
 
 
-@click.command()
-@click.argument("folder", type=PATH)
-@jobs_option
-def evaluate(folder: Path, jobs: int | None) -> None:
+def evaluate_build(folder: Path, jobs: int | None) -> None:
     """Run the converted models in FOLDER over their recordings, as a device would."""
     from edge_ad.cli.progress import make_progress
     from edge_ad.toolchain import build as steps

@@ -37,6 +37,16 @@ class Confusion:
         return _ratio(2 * self.true_positive, 2 * self.true_positive + wrong)
 
     @property
+    def precision(self) -> float | None:
+        """Alarmed anomalous rows / alarmed rows; None without alarms."""
+        return _ratio(self.true_positive, self.true_positive + self.false_positive)
+
+    @property
+    def recall(self) -> float | None:
+        """Alarmed anomalous rows / anomalous rows, which is 1 - MAR; None without anomalies."""
+        return _ratio(self.true_positive, self.true_positive + self.false_negative)
+
+    @property
     def far(self) -> float | None:
         """False alarm rate: alarmed normal rows / normal rows; None without normal rows."""
         return _ratio(self.false_positive, self.false_positive + self.true_negative)

@@ -150,6 +150,16 @@ class CardSettings:
 
 
 @dataclass(frozen=True)
+class ProtocolSettings:
+    """How the settings of a build came to be what they are, for those who read its figures."""
+
+    chosen_on: str = ""
+    """In words: what was chosen on which data. Empty means not stated."""
+    labels_of: tuple[str, ...] = ()
+    """Groups (folders) of recordings whose labels any choice was made on; the others are untouched."""
+
+
+@dataclass(frozen=True)
 class BuildSettings:
     """The settings of a build; the TOML file of `--config` has the same keys."""
 
@@ -173,6 +183,7 @@ class BuildSettings:
     alarm: AlarmRuleEntry = AlarmRuleEntry()
     gate: GateSettings = GateSettings()
     card: CardSettings = CardSettings()
+    protocol: ProtocolSettings = ProtocolSettings()
     build_number: int = 1
     """Increase it for a bundle that is to replace an earlier one."""
     model_version: str = "1"

@@ -13,7 +13,7 @@ from edge_ad.errors import DataError
 from edge_ad.runtime.sources.csv_lines import CsvLines
 from edge_ad.toolchain.datasets.formats import PRESETS, RecordingFormat, TrainSpan
 
-_LABEL_NAMES = ("anomaly", "label", "is_anomaly", "fault")
+LABEL_NAMES = ("anomaly", "label", "is_anomaly", "fault")
 _IGNORED_NAMES = ("changepoint",)
 _TIME_FORMATS = ("iso", "%d.%m.%Y %H:%M:%S", "%d.%m.%Y %H:%M", "seconds")
 _LONGEST_LINE = 1 << 17
@@ -87,7 +87,7 @@ class _Table:
         binary = [
             name for name, column in zip(columns, values.T, strict=True) if np.isin(column, (0, 1)).all()
         ]
-        label = next((name for name in columns if name.lower() in _LABEL_NAMES), None)
+        label = next((name for name in columns if name.lower() in LABEL_NAMES), None)
         if label is None and len(binary) == 1:
             label = binary[0]  # a column of nothing but 0 and 1 is a judgement, hardly a sensor
         steps = np.diff([sample.time for sample in samples])

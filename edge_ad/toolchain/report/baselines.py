@@ -53,8 +53,7 @@ def asset_baselines(prepared: Prepared, plan: BuildPlan) -> AssetBaselines | Non
     if recording.labels is None:
         return None
     labels = recording.labels[recording.tested]
-    with np.errstate(invalid="ignore", over="ignore"):
-        scores = np.abs(prepared.windows).mean(axis=(1, 2), dtype=np.float64)
+    scores = mean_amplitude(prepared.windows)
     alarm = plan.settings.alarm
     rule = AlarmRule(
         plan.settings.limit.limit(scores[prepared.limit], plan.sampling), alarm.k, alarm.n, alarm.clear_ratio
@@ -68,6 +67,13 @@ def asset_baselines(prepared: Prepared, plan: BuildPlan) -> AssetBaselines | Non
     )
     judged = {rule: confusion(labels, flags) for rule, flags in alarms.items()}
     return AssetBaselines(labels, recording.train_rows, judged)
+
+
+def mean_amplitude(windows: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Mean |z| `(n_windows,)` of `(n_windows, window_length, n_channels)` scaled windows."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        scores: NDArray[np.float64] = np.abs(windows).mean(axis=(1, 2), dtype=np.float64)
+    return scores
 
 
 def baselines(assets: list[AssetBaselines]) -> list[Baseline]:
