@@ -164,6 +164,8 @@ def choose_reading(
     Raises ConfigurationError, DataError, BundleError.
     """
     first = sources[0].path
+    if run.plan is not None and run.plan.format.train.share is not None:
+        train_rows = None  # what the build has learned from is anywhere in its recordings
     if preset or format_file:
         found = Reading(*choose_format(first, preset, format_file))
     elif run.plan is not None:
@@ -171,10 +173,6 @@ def choose_reading(
     else:
         found = _recognized(first) or _as_the_bundle(first, run.bundle_of(sources[0]))
     changed = found.format
-    if changed.train.share is not None:
-        raise ConfigurationError(
-            "rows that were drawn at random to train on leave no course of time to judge: give --train-rows"
-        )
     try:
         if label is not None:
             changed = dataclasses.replace(changed, label_column=label)
@@ -182,6 +180,11 @@ def choose_reading(
             changed = dataclasses.replace(changed, train=TrainSpan(rows=train_rows))
     except ValueError as error:
         raise ConfigurationError(f"--label {label}: {error}") from error
+    if changed.train.share is not None:
+        raise ConfigurationError(
+            "rows to train on that are drawn at random leave no course of time to judge: build with --split "
+            "time, or judge the bundle on another recording, with --bundle and --train-rows"
+        )
     return dataclasses.replace(found, format=changed)
 
 
