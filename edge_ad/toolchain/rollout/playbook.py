@@ -62,8 +62,17 @@ def new_plan(
     return Plan(stamp, str(inventory.resolve()), max_fail_percentage, tuple(stages), planned)
 
 
-def write_rollout(folder: Path, plan: Plan, bundles: dict[str, tuple[Wanted, ...]], *, forks: int) -> None:
+def write_rollout(
+    folder: Path,
+    plan: Plan,
+    bundles: dict[str, tuple[Wanted, ...]],
+    *,
+    forks: int = 20,
+    healthy_within_s: int = 60,
+) -> None:
     """Write all of it; the plan last, so that a folder with one is whole.
+
+    `forks`: hosts that Ansible works on at once; `healthy_within_s`: how long a service may take.
 
     Raises ConfigurationError where there is something already, OutputError.
     """
@@ -87,7 +96,7 @@ def write_rollout(folder: Path, plan: Plan, bundles: dict[str, tuple[Wanted, ...
     config = _CONFIG.format(inventory=plan.inventory, stages=stages, forks=forks)
     head = _HEAD.format(playbook=PLAYBOOK_FILE, percent=plan.max_fail_percentage)
     write_atomic(folder / "ansible.cfg", config.encode())
-    write_atomic(folder / STAGES_FILE, dump_yaml(_stages(plan)).encode())
+    write_atomic(folder / STAGES_FILE, dump_yaml(_stages(plan, healthy_within_s)).encode())
     write_atomic(folder / PLAYBOOK_FILE, (head + dump_yaml(_playbook(plan))).encode())
     write_atomic(folder / PLAN_FILE, plan_text(plan).encode())
 
@@ -96,7 +105,7 @@ def _group(number: int) -> str:
     return f"edge_ad_stage_{number}"
 
 
-def _stages(plan: Plan) -> dict[str, Any]:
+def _stages(plan: Plan, healthy_within_s: int) -> dict[str, Any]:
     """A second inventory: groups of hosts, and what each is to run."""
     groups: dict[str, Any] = {}
     for number, stage in enumerate(plan.stages, 1):
@@ -104,10 +113,12 @@ def _stages(plan: Plan) -> dict[str, Any]:
             host: {"edge_ad_bundles": [bundle.__dict__ for bundle in plan.bundles[host]]}
             for host in stage.hosts
         }
-        groups[_group(number)] = {
-            "hosts": hosts,
-            "vars": {"edge_ad_stage": stage.name, "edge_ad_rollout": plan.id},
+        variables = {
+            "edge_ad_stage": stage.name,
+            "edge_ad_rollout": plan.id,
+            "edge_ad_healthy_within_s": healthy_within_s,
         }
+        groups[_group(number)] = {"hosts": hosts, "vars": variables}
     return groups
 
 
