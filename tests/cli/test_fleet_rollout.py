@@ -1,0 +1,98 @@
+"""From a list of hosts to a rollout, on the command line; what is done on hosts is tested in tests/pi."""
+
+import json
+
+import pytest
+
+from tests.helpers import edge_ad
+from tests.toolchain.rollout.plant import build
+
+HOSTS = "host,address,port,user,assets\n" + "".join(f"pi-{n},127.0.0.1,9,pi,pump-{n}\n" for n in range(5))
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory, toy_bundle_path):
+    root = tmp_path_factory.mktemp("plant") / "fleet"
+    for number in range(6):
+        build(root, toy_bundle_path.read_bytes(), f"pump-{number}")
+    (root.parent / "hosts.csv").write_text(HOSTS)
+    return root
+
+
+@pytest.fixture(scope="module")
+def inventory(fleet):
+    path = fleet.parent / "inventory.yml"
+    done = edge_ad("fleet", "inventory", fleet, "--hosts", fleet.parent / "hosts.csv", "-o", path)
+    assert done.returncode == 0, done.stderr
+    assert "5 hosts, 5 assets" in done.stderr
+    assert "no host watches pump-5" in done.stderr
+    return path
+
+
+def test_the_fleet_keeps_its_hosts(fleet, inventory):
+    again = edge_ad("fleet", "inventory", fleet)
+    assert again.returncode == 0, again.stderr
+    assert again.stdout == inventory.read_text()
+
+
+def test_a_rollout_is_written_run_and_told_of(fleet, inventory, tmp_path):
+    folder = tmp_path / "monday"
+    done = edge_ad("fleet", "rollout", fleet, "--inventory", inventory, "-o", folder, "--canary", "pi-3")
+    assert done.returncode == 0, done.stderr
+    assert "canary: pi-3" in done.stderr
+    assert len(list((folder / "bundles").iterdir())) == 5
+    again = edge_ad("fleet", "rollout", fleet, "--inventory", inventory, "-o", folder)
+    assert again.returncode == 2
+    assert "there already" in again.stderr
+
+    run = edge_ad("fleet", "rollout", fleet, "-o", folder, "--run")
+    assert run.returncode == 1
+    assert "PLAY [Stage 1 of 3, canary]" in run.stderr
+    assert "Stage 2" not in run.stderr
+    assert "5 of 5 hosts do not run what they should" in run.stderr
+    assert "1 unreachable, 4 waiting" in run.stdout
+    told = edge_ad("fleet", "rollout", fleet, "-o", folder, "--json")
+    assert told.returncode == 1
+    states = {result["host"]: result["state"] for result in json.loads(told.stdout)}
+    assert states == {f"pi-{n}": "unreachable" if n == 3 else "waiting" for n in range(5)}
+    status = json.loads(edge_ad("fleet", "status", fleet, "--json", "--only", "rollout-failed").stdout)
+    assert [(each["asset"], each["rollout_state"]) for each in status] == [("pump-3", "unreachable")]
+
+
+def test_what_cannot_be_acted_on(fleet, inventory, tmp_path):
+    hosts = tmp_path / "hosts.csv"
+    hosts.write_text("host,assets\npi-9,fan\n")
+    strange = tmp_path / "strange.yml"
+    strange.write_text("all: {hosts: {pi-9: {edge_ad_assets: [fan]}}}")
+    new = ["-o", tmp_path / "new"]
+    for words, complaint in (
+        (["inventory", fleet, "--hosts", hosts], "pi-9 is to watch 'fan', which the fleet does not know"),
+        (["inventory", fleet, "--hosts", tmp_path / "none.csv"], "cannot read"),
+        (["rollout", fleet, "--inventory", strange, *new], "pi-9 of the inventory watches 'fan'"),
+        (["rollout", fleet, "--inventory", tmp_path / "none.yml", *new], "there is no inventory"),
+        (["rollout", fleet, "--inventory", inventory, *new, "--canary", "pi-x"], "pi-x"),
+        (["rollout", fleet, "--inventory", inventory, *new, "--stages", "1,10%"], "the last must be 100%"),
+        (["rollout", fleet, *new, "--run"], "holds no rollout"),
+        (["rollout", fleet, *new, "--check"], "--check goes with --run"),
+        (["rollout", tmp_path / "nowhere", *new], "holds no fleet"),
+    ):
+        done = edge_ad("fleet", *words)
+        assert done.returncode == 2, (words, done.stderr)
+        assert complaint in done.stderr
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_bundle_of_another_asset_goes_nowhere(tmp_path, toy_bundle_path):
+    first, second = (build(tmp_path / "fleet", toy_bundle_path.read_bytes(), name) for name in ("one", "two"))
+    (tmp_path / "fleet" / first.bundle_path).write_bytes(
+        (tmp_path / "fleet" / second.bundle_path).read_bytes()
+    )
+    (tmp_path / "hosts.csv").write_text("host,assets\npi-1,one;two\n")
+    inventory = tmp_path / "inventory.yml"
+    done = edge_ad(
+        "fleet", "inventory", tmp_path / "fleet", "--hosts", tmp_path / "hosts.csv", "-o", inventory
+    )
+    assert done.returncode == 0, done.stderr
+    done = edge_ad("fleet", "rollout", tmp_path / "fleet", "--inventory", inventory, "-o", tmp_path / "new")
+    assert done.returncode == 3
+    assert "is a bundle of 'two', not of 'one'" in done.stderr
