@@ -88,7 +88,7 @@ def inventory(
 )
 @click.option("--run", "do_run", is_flag=True, help="Run it, by ansible-playbook; again: go on.")
 @click.option("--check", is_flag=True, help="With --run: change nothing, show what would be done.")
-@click.option("--json", "as_json", is_flag=True, help="Print how each host came out as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print how each host came out as a line of JSON.")
 def rollout(
     fleet: Path,
     output: Path,
@@ -135,7 +135,8 @@ def rollout(
         results = read_results(output, plan)
         save_results(store, plan, results)
     if as_json:
-        click.echo(json.dumps([_plain(plan, result) for result in results]))
+        for result in results:
+            click.echo(json.dumps(_plain(plan, result)))
     else:
         _show(plan, results)
     bad = [result.host for result in results if not result.is_well]

@@ -212,7 +212,7 @@ def _broker(
 )
 @click.option("--all", "show_all", is_flag=True, help="Show those that are well, too.")
 @click.option("--strict", is_flag=True, help="End with 1 if any of them needs to be looked at.")
-@click.option("--json", "as_json", is_flag=True, help="Print every asset, well or not, as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print every asset, well or not, as a line of JSON.")
 def status(
     fleet: Path,
     only: tuple[str, ...],
@@ -244,7 +244,8 @@ def status(
     if only:
         found = [each for each in found if {*each.flags, each.advice} & set(only)]
     if as_json:
-        click.echo(json.dumps([asdict(each) for each in found]))
+        for each in found:
+            click.echo(json.dumps(asdict(each)))
     else:
         _show(found, limit=limit, show_all=show_all)
     flagged = sum(bool(each.flags) for each in found)

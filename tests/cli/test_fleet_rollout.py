@@ -53,10 +53,11 @@ def test_a_rollout_is_written_run_and_told_of(fleet, inventory, tmp_path):
     assert "1 unreachable, 4 waiting" in run.stdout
     told = edge_ad("fleet", "rollout", fleet, "-o", folder, "--json")
     assert told.returncode == 1
-    states = {result["host"]: result["state"] for result in json.loads(told.stdout)}
+    states = {result["host"]: result["state"] for result in map(json.loads, told.stdout.splitlines())}
     assert states == {f"pi-{n}": "unreachable" if n == 3 else "waiting" for n in range(5)}
-    status = json.loads(edge_ad("fleet", "status", fleet, "--json", "--only", "rollout-failed").stdout)
-    assert [(each["asset"], each["rollout_state"]) for each in status] == [("pump-3", "unreachable")]
+    status = edge_ad("fleet", "status", fleet, "--json", "--only", "rollout-failed").stdout
+    (each,) = map(json.loads, status.splitlines())
+    assert (each["asset"], each["rollout_state"]) == ("pump-3", "unreachable")
 
 
 def test_what_cannot_be_acted_on(fleet, inventory, tmp_path):

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from edge_ad.errors import MissingDependencyError
 
+_END_WITHIN_S = 10.0
 _OURS = {
     "ANSIBLE_NOCOLOR": "1",
     "ANSIBLE_DEPRECATION_WARNINGS": "0",
@@ -45,20 +48,25 @@ def run_ansible(
     # Ansible refuses a locale that is not UTF-8, as that of a service or a cron job may be.
     if "utf" not in environment.get("LC_ALL", environment.get("LANG", "")).lower():
         environment["LC_ALL"] = "C.UTF-8"
-    streams: dict[str, Any] = (
-        {"capture_output": True}
-        if capture
-        else {"stdout": sys.stderr.fileno(), "stderr": sys.stderr.fileno()}
-    )
-    return subprocess.run(
+    stdout, stderr = (subprocess.PIPE, subprocess.PIPE) if capture else (sys.stderr.fileno(),) * 2
+    with subprocess.Popen(
         [program, *words[1:]],
-        text=True,
-        check=False,
         stdin=subprocess.DEVNULL,
+        stdout=stdout,
+        stderr=stderr,
+        text=True,
         env=environment,
         cwd=cwd,
-        **streams,
-    )
+    ) as process:
+        try:
+            said, complained = process.communicate()
+        except BaseException:  # whoever ends us ends it, in good order if it heeds that
+            process.send_signal(signal.SIGINT)
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(_END_WITHIN_S)
+            process.kill()
+            raise
+    return subprocess.CompletedProcess(list(words), process.returncode, said or "", complained or "")
 
 
 def _program(name: str) -> str:
