@@ -1,10 +1,15 @@
 """From a list of hosts to a rollout, on the command line; what is done on hosts is tested in tests/pi."""
 
 import json
+import signal
+import socket
+import subprocess
+from pathlib import Path
 
 import pytest
+from agent_rig import wait_for
 
-from tests.helpers import edge_ad
+from tests.helpers import COMMAND, edge_ad
 from tests.toolchain.rollout.plant import build
 
 HOSTS = "host,address,port,user,assets\n" + "".join(f"pi-{n},127.0.0.1,9,pi,pump-{n}\n" for n in range(5))
@@ -97,3 +102,26 @@ def test_a_bundle_of_another_asset_goes_nowhere(tmp_path, toy_bundle_path):
     done = edge_ad("fleet", "rollout", tmp_path / "fleet", "--inventory", inventory, "-o", tmp_path / "new")
     assert done.returncode == 3
     assert "is a bundle of 'two', not of 'one'" in done.stderr
+
+
+def test_whoever_ends_a_rollout_ends_ansible(fleet, tmp_path):
+    """While it waits for a host that takes the connection and says nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        hosts = tmp_path / "hosts.csv"
+        hosts.write_text(f"host,address,port,assets\npi-1,127.0.0.1,{silent.getsockname()[1]},pump-1\n")
+        inventory, folder = tmp_path / "inventory.yml", tmp_path / "rollout"
+        assert edge_ad("fleet", "inventory", fleet, "--hosts", hosts, "-o", inventory).returncode == 0
+        assert edge_ad("fleet", "rollout", fleet, "--inventory", inventory, "-o", folder).returncode == 0
+        command = [*COMMAND, "fleet", "rollout", str(fleet), "-o", str(folder), "--run"]
+        streams = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        with subprocess.Popen(command, **streams) as process, silent.accept()[0]:
+            children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text()
+            (ansible,) = map(int, children.split())
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(60) == 143
+            wait_for(lambda: not is_running(ansible), "ansible-playbook has ended")
+
+
+def is_running(pid):
+    stat = Path(f"/proc/{pid}/stat")
+    return stat.exists() and stat.read_text().rpartition(")")[2].split()[0] != "Z"

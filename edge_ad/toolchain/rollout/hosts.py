@@ -29,6 +29,18 @@ _SCHEMA = (
 )
 
 
+def check_host_name(name: str) -> None:
+    """Raises ValueError for what can be no host: it names members of groups, files, an agent on a broker."""
+    if not _NAME.fullmatch(name) or name in ("localhost", "all", "ungrouped"):
+        raise ValueError(f"host {name!r} must be letters, digits, dots and dashes, and not localhost")
+
+
+def check_asset_name(name: str) -> None:
+    """Raises ValueError for a name that Ansible would take for a template, and carry out."""
+    if "{" in name or "}" in name:
+        raise ValueError(f"asset {name!r}: a name with braces cannot be rolled out by Ansible")
+
+
 @dataclass(frozen=True)
 class Host:
     """A machine that watches assets."""
@@ -42,10 +54,7 @@ class Host:
     user: str = "root"
 
     def __post_init__(self) -> None:
-        if not _NAME.fullmatch(self.host) or self.host in ("localhost", "all", "ungrouped"):
-            raise ValueError(
-                f"host {self.host!r} must be letters, digits, dots and dashes, and not localhost"
-            )
+        check_host_name(self.host)
         if self.address and not _ADDRESS.fullmatch(self.address):
             raise ValueError(f"address {self.address!r} of {self.host} is no host name or address")
         if not _NAME.fullmatch(self.user):
@@ -54,6 +63,8 @@ class Host:
             raise ValueError(f"port {self.port} of {self.host} does not lie between 1 and 65535")
         if not self.assets or not all(self.assets):
             raise ValueError(f"host {self.host} watches no assets: name them, separated by ;")
+        for asset in self.assets:
+            check_asset_name(asset)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from typing import Any
 
 from edge_ad.errors import ConfigurationError
 from edge_ad.toolchain.rollout.ansible import dump_yaml, run_ansible
-from edge_ad.toolchain.rollout.hosts import Host
+from edge_ad.toolchain.rollout.hosts import Host, check_asset_name, check_host_name
 
 GROUP = "edge_ad"
 ASSETS = "edge_ad_assets"
@@ -74,6 +74,12 @@ def read_inventory(path: Path) -> tuple[InventoryHost, ...]:
         assets = variables[name][ASSETS]
         if not isinstance(assets, list) or not assets or not all(isinstance(a, str) and a for a in assets):
             raise ConfigurationError(f"{path}: {ASSETS} of {name} must be a list of assets' names")
+        try:
+            check_host_name(name)
+            for asset in assets:
+                check_asset_name(asset)
+        except ValueError as error:
+            raise ConfigurationError(f"{path}: {error}") from error
         found.append(InventoryHost(name, tuple(assets)))
     if not found:
         raise ConfigurationError(

@@ -76,6 +76,11 @@ def write_rollout(
 
     Raises ConfigurationError where there is something already, OutputError.
     """
+    for path in (plan.inventory, str(folder.resolve())):
+        if "," in path or "\n" in path or "%" in path:
+            raise ConfigurationError(
+                f"{path}: Ansible's settings take no path with a comma or %; use another"
+            )
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ConfigurationError(
             f"{folder} is there already: name another folder, or run what is in it with --run"

@@ -49,6 +49,7 @@ def test_both_forms_say_the_same(tmp_path):
         ("host,assets\n../pi,a\n", "must be letters"),
         ("host,assets\nlocalhost,a\n", "not localhost"),
         ("host,address,assets\npi,-oProxyCommand=x,a\n", "no host name or address"),
+        ("host,assets\npi,{{ lookup('pipe' 'id') }}\n", "cannot be rolled out"),
         ("host,user,assets\npi,-l root,a\n", "is no account"),
         ("host,assets\npi-1,a\npi-1,b\n", "stands there twice"),
         ("host,assets\npi-1,a\npi-2,a\n", "watched by pi-1 and by pi-2"),

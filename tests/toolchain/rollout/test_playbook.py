@@ -77,6 +77,8 @@ def test_other_peoples_inventories_are_read_too(tmp_path):
         ("all: [", "cannot read"),
         ("all: {hosts: {a: {}}}", "no host with edge_ad_assets"),
         ("all: {hosts: {a: {edge_ad_assets: pump}}}", "must be a list"),
+        ("all: {hosts: {a: {edge_ad_assets: ['{% x %}']}}}", "cannot be rolled out"),
+        ("all: {hosts: {a/b: {edge_ad_assets: [pump]}}}", "must be letters"),
     ],
 )
 def test_inventories_that_are_of_no_use(tmp_path, text, complaint):
