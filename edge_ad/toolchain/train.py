@@ -157,6 +157,11 @@ class Trainer:
         parts = [self._predict(batch).numpy()[:n] for batch, _, n in self._batches(windows)]
         return np.concatenate(parts) if parts else np.empty_like(windows)
 
+    def reconstruct(self, weights: Weights, windows: NDArray[np.float32]) -> NDArray[np.float32]:
+        """As `predict`, with given weights."""
+        self._assign(weights)
+        return self.predict(windows)
+
     def _batches(self, windows: NDArray[np.float32]) -> list[tuple[Any, Any, int]]:
         """Batches of one fixed size, so that one trace serves all: the last one is filled up with
         zeros that weigh nothing.

@@ -19,9 +19,10 @@ from edge_ad.runtime.agent.notify import ServiceManager
 from edge_ad.runtime.agent.pipeline import Pipeline
 from edge_ad.runtime.agent.spool import Spool
 from edge_ad.runtime.agent.view import asset_snapshot
+from edge_ad.runtime.health_report import health_report
 from edge_ad.runtime.mqtt.brokers import Brokers
 from edge_ad.runtime.process import cpu_seconds, give_back_memory, resident_bytes
-from edge_ad.runtime.sinks.sink import DecisionSink, EventSink, Sink, SinkContext
+from edge_ad.runtime.sinks.sink import DecisionSink, EventSink, HealthSink, Sink, SinkContext
 from edge_ad.runtime.snapshot import AgentSnapshot, History
 from edge_ad.runtime.store.store import open_store
 from edge_ad.runtime.troubles import Note, Troubles
@@ -30,6 +31,8 @@ _READY_WITHIN_S = 60.0
 """After that the service counts as started, whatever is still missing."""
 _BEAT_S = 1.0
 _RETRY_S = 5.0
+_FIRST_REPORT_S = 10.0
+"""After the start: a bundle that is new here is heard of before long."""
 _STOP_WITHIN_S = 5.0
 """For what is under way when the service is told to stop."""
 _DRAIN_S = 10.0
@@ -103,6 +106,9 @@ class Agent:
                 self._begin(courier.run())
             self._begin(self._save_now_and_then())
             self._begin(self._beat())
+            for name, sink in self._sinks.items():
+                if isinstance(sink, HealthSink) and sink.health_every_s:
+                    self._begin(self._report(name, sink))
             await self._until_the_end(streams)
         finally:
             await self._end(streams)
@@ -208,6 +214,17 @@ class Agent:
                 next_retry = monotonic() + _RETRY_S
             if watchdog_s is not None and not self._hangs(watchdog_s / 2):
                 self._manager.alive(self._status())
+
+    async def _report(self, name: str, sink: HealthSink) -> None:
+        """Tell a sink of the health of the assets that are its business."""
+        wait_s = min(_FIRST_REPORT_S, sink.health_every_s)
+        while True:
+            await asyncio.sleep(wait_s)
+            wait_s = sink.health_every_s
+            for pipeline in self._pipelines:
+                if pipeline.options.sinks is None or name in pipeline.options.sinks:
+                    sink.report(health_report(self._config.agent.name, asset_snapshot(pipeline)))
+                    await asyncio.sleep(0)  # samples are not to wait for all of them
 
     def _hangs(self, longest_s: float) -> bool:
         """Whether a batch of some stream, or the disk under the spool, has taken longer than that."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 from edge_ad.detect.decision import Decision
 from edge_ad.runtime.events import Event
+from edge_ad.runtime.health_report import HealthReport
 from edge_ad.runtime.mqtt.failures import spoken
 from edge_ad.runtime.mqtt.identity import Will
 from edge_ad.runtime.mqtt.outbox import Answer, Outbox
@@ -21,6 +22,7 @@ from edge_ad.runtime.sinks.sink import (
     DecisionSink,
     DeliveryError,
     EventSink,
+    HealthSink,
     InService,
     SinkContext,
     TakeDecision,
@@ -53,6 +55,8 @@ class MqttSinkOptions:
     """Which become an asset's state: where state or severity change, and one now and then; all; none."""
     every_s: float = 10.0
     """With `changes`: so often at most while nothing changes."""
+    health_every_s: float = 300.0
+    """How often the health of every asset is told; 0: never."""
     home_assistant: bool = False
     """Whether to make the assets known to Home Assistant."""
     discovery_prefix: str = "homeassistant"
@@ -63,6 +67,8 @@ class MqttSinkOptions:
         check_prefix(self.discovery_prefix, "discovery_prefix")
         if not 0.1 <= self.every_s <= 86_400:
             raise ValueError("every_s must lie between 0.1 and 86400")
+        if self.health_every_s != 0 and not 1 <= self.health_every_s <= 86_400:
+            raise ValueError("health_every_s must lie between 1 and 86400, or be 0")
         if self.home_assistant and self.decisions == "none":
             raise ValueError('home_assistant needs the states of assets: decisions must not be "none"')
 
@@ -78,13 +84,14 @@ def open_sink(options: MqttSinkOptions, context: SinkContext, brokers: Brokers) 
     return MqttSink(options, context, brokers)
 
 
-class MqttSink(DecisionSink, EventSink):
+class MqttSink(DecisionSink, EventSink, HealthSink):
     """Publishes below `PREFIX/AGENT`.
 
     `status`: `online` or `offline`, retained; the broker says `offline` where the agent vanishes.
     `ASSET/state`: the newest decision as JSON, retained, QoS 0; see `state_json`. Of a batch of samples that
     are decided at once, `changes` publishes the last.
     `ASSET/events`: `Event.body`, QoS 1, in order.
+    `ASSET/health`: the newest `HealthReport`, retained, QoS 0.
 
     An event is delivered when the broker has acknowledged it, also where nobody subscribes to the topic. A
     broker with MQTT 3.1.1 acknowledges what its access rules forbid as well and drops it: that cannot be
@@ -95,6 +102,7 @@ class MqttSink(DecisionSink, EventSink):
 
     def __init__(self, options: MqttSinkOptions, context: SinkContext, brokers: Brokers) -> None:
         self._options, self._agent, self._note = options, context.agent, context.note
+        self.health_every_s = options.health_every_s
         self._base = f"{options.prefix}/{context.agent}"
         self._status = f"{self._base}/status"
         self._broker = options.broker
@@ -168,6 +176,11 @@ class MqttSink(DecisionSink, EventSink):
             )
         if answer.is_refusal:
             raise DeliveryError(self._refusal(topic, answer), hopeless=answer.code in _NEVER_TAKEN)
+
+    def report(self, report: HealthReport) -> None:
+        """See HealthSink."""
+        self._states.put(f"{self._base}/{report.asset}/health", report.text())
+        self._states.send()
 
     # --- the role of the connection ---------------------------------------------------------------------
 

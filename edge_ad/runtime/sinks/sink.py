@@ -10,6 +10,7 @@ from typing import TypeAlias
 from edge_ad.bundle.manifest import Channel
 from edge_ad.detect.decision import Decision
 from edge_ad.runtime.events import Event
+from edge_ad.runtime.health_report import HealthReport
 from edge_ad.runtime.troubles import Note
 
 
@@ -104,3 +105,14 @@ class EventSink(Sink):
     @abstractmethod
     async def deliver(self, event: Event) -> None:
         """Hand an event over; to return says that the other side has it. Raises DeliveryError."""
+
+
+class HealthSink(Sink):
+    """Takes a report on every asset now and then."""
+
+    health_every_s: float
+    """How often; 0: never."""
+
+    @abstractmethod
+    def report(self, report: HealthReport) -> None:
+        """Hand on the newest report on an asset; must not wait for anything."""

@@ -54,6 +54,8 @@ def test_topics_that_cannot_be_subscribed_to(topic):
         {"prefix": ""},
         {"discovery_prefix": "a/"},
         {"every_s": 0},
+        {"health_every_s": 0.5},
+        {"health_every_s": -1},
         {"decisions": "some"},
         {"decisions": "none", "home_assistant": True},
     ],

@@ -1,0 +1,119 @@
+"""What a fleet's index has of what was heard: the newest of every asset, all reports, alarms, agents."""
+
+from __future__ import annotations
+
+import dataclasses
+import sqlite3
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from edge_ad.toolchain.collect.observation import AlarmEvent, Observation
+from edge_ad.toolchain.fleet.store import FleetStore
+
+_TYPES = {"str": "TEXT NOT NULL", "str | None": "TEXT", "int | None": "INTEGER", "float | None": "REAL"}
+_FIELDS = {field.name: _TYPES[str(field.type)] for field in dataclasses.fields(Observation)}
+_COLUMNS = ", ".join(f"{name} {declared}" for name, declared in _FIELDS.items())
+_NAMES = ", ".join(_FIELDS)
+_MARKS = ", ".join("?" * len(_FIELDS))
+_DAY = ("decisions", "alarms", "episodes", "unknown_share", "drift", "psi", "ks", "beyond_share")
+_SCHEMA = (
+    f"CREATE TABLE IF NOT EXISTS health ({_COLUMNS}, PRIMARY KEY (asset, time, host)) WITHOUT ROWID",
+    f"CREATE TABLE IF NOT EXISTS health_now ({_COLUMNS}, reported TEXT, PRIMARY KEY (asset)) WITHOUT ROWID",
+    "CREATE TABLE IF NOT EXISTS alarm_events (id TEXT PRIMARY KEY, asset TEXT NOT NULL, host TEXT NOT NULL, "
+    "change TEXT NOT NULL, start TEXT NOT NULL, severity TEXT, bundle_id TEXT) WITHOUT ROWID",
+    "CREATE INDEX IF NOT EXISTS alarm_events_by_asset ON alarm_events (asset, start)",
+    "CREATE TABLE IF NOT EXISTS agents (host TEXT PRIMARY KEY, status TEXT NOT NULL, time TEXT NOT NULL) "
+    "WITHOUT ROWID",
+)
+_SAME = "substr(excluded.bundle_id, 1, 12) IS substr(health_now.bundle_id, 1, 12)"
+_IS_REPORT = "excluded.decisions IS NOT NULL"
+
+
+def _update() -> str:
+    """How a row changes by a later word."""
+    changes = []
+    for name in _FIELDS:
+        old, new = f"health_now.{name}", f"excluded.{name}"
+        if name in _DAY:  # a state says nothing of the day: what the last report said of the bundle stays
+            new = f"CASE WHEN {_IS_REPORT} OR NOT {_SAME} THEN {new} ELSE {old} END"
+        elif name in ("bundle_id", "build_number"):  # a state has but the beginning of an id, a summary none
+            is_told = f"excluded.bundle_id IS NOT NULL AND ({_IS_REPORT} OR NOT {_SAME})"
+            new = f"CASE WHEN {is_told} THEN {new} ELSE {old} END"
+        if name != "asset":
+            changes.append(f"{name} = {new}")
+    return ", ".join(changes)
+
+
+# Reports have the device's clock, states that of the stream: a report is held against reports alone.
+_KEEP_REPORT = f"INSERT OR IGNORE INTO health ({_NAMES}) VALUES ({_MARKS})"
+_KEEP_NEWEST = (
+    f"INSERT INTO health_now ({_NAMES}, reported) VALUES ({_MARKS}, ?) ON CONFLICT (asset) DO UPDATE SET "
+    f"{_update()}, reported = coalesce(excluded.reported, health_now.reported) WHERE CASE WHEN {_IS_REPORT} "
+    "THEN excluded.time > coalesce(health_now.reported, '') ELSE excluded.time > health_now.time END"
+)
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What became of what was heard."""
+
+    observations: int
+    """New ones."""
+    events: int
+    known: int
+    """Heard before."""
+    strange: tuple[str, ...]
+    """Assets that the fleet does not know, of which nothing is kept."""
+
+
+def keep(
+    store: FleetStore,
+    observations: Iterable[Observation] = (),
+    events: Iterable[AlarmEvent] = (),
+    agents: Iterable[tuple[str, str, str]] = (),
+) -> Kept:
+    """Write down what was heard, all or nothing; the same again changes nothing.
+
+    `agents`: name, `online` or `offline`, and when that was heard. Raises OutputError, StoreError.
+    """
+    new = new_events = known = 0
+    strange: dict[str, None] = {}
+    with store.transaction() as db:
+        prepare_health(db)
+        assets = {name for (name,) in db.execute("SELECT asset FROM assets")}
+        for seen in observations:
+            if seen.asset not in assets:
+                strange[seen.asset] = None
+                continue
+            values = dataclasses.astuple(seen)
+            changed = db.execute(_KEEP_REPORT, values).rowcount if seen.has_health else 0
+            reported = seen.time if seen.has_health else None
+            changed |= db.execute(_KEEP_NEWEST, (*values, reported)).rowcount
+            new, known = (new + 1, known) if changed > 0 else (new, known + 1)
+        for event in events:
+            if event.asset not in assets:
+                strange[event.asset] = None
+                continue
+            changed = db.execute(
+                "INSERT OR IGNORE INTO alarm_events VALUES (?, ?, ?, ?, ?, ?, ?)", dataclasses.astuple(event)
+            ).rowcount
+            new_events, known = (new_events + 1, known) if changed > 0 else (new_events, known + 1)
+        db.executemany(
+            "INSERT INTO agents VALUES (?, ?, ?) ON CONFLICT (host) DO UPDATE SET status = excluded.status, "
+            "time = excluded.time WHERE excluded.status <> agents.status",
+            agents,
+        )
+    return Kept(new, new_events, known, tuple(strange))
+
+
+def prepare_health(db: sqlite3.Connection) -> None:
+    """See that the tables are there; within a transaction."""
+    for statement in _SCHEMA:
+        db.execute(statement)
+
+
+def newest(store: FleetStore) -> dict[str, Observation]:
+    """What was heard last of every asset that anything was heard of. Raises OutputError, StoreError."""
+    with store.transaction() as db:
+        prepare_health(db)
+        return {row[0]: Observation(*row) for row in db.execute(f"SELECT {_NAMES} FROM health_now")}
