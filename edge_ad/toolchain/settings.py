@@ -242,6 +242,11 @@ SKAB_BEST_SETTINGS = BuildSettings(
     fit_share=0.75,
     limit=LimitRule(percentile=99.0, factor=1.1),
     alarm=AlarmRuleEntry(k=5),
+    protocol=ProtocolSettings(
+        chosen_on="head, channels, window, limit and alarm rule on labels of valve1; the others were looked "
+        "at several times meanwhile (docs/detection.md)",
+        labels_of=("valve1",),
+    ),
 )
 """`--preset skab-best`: for SKAB's recordings; docs/detection.md says how the values were chosen.
 The two temperatures, which drift for hours, are left out of the score."""
