@@ -172,7 +172,7 @@ def test_the_second_stages_failure_is_rolled_back_and_stops_the_rest(plant):
 
 
 def test_failures_in_the_last_stage_leave_nobody_without_a_bundle(plant):
-    """One dies after the reload, and comes up again by itself, which is not good enough; one is not reached."""
+    """One dies after the reload; that it comes up again is not good enough. Another is not reached."""
     dying, away, well = STAGES[2]
     plant.build(4)
     soon = "+/usr/bin/systemd-run --on-active=2 --timer-property=AccuracySec=100ms"
