@@ -41,6 +41,7 @@ _COMMANDS = {
     "undeploy": "deploy:undeploy",
     "wheelhouse": "wheelhouse:wheelhouse",
     "profiles": "profiles:profiles",
+    "fleet": "fleet:fleet",
 }
 
 
