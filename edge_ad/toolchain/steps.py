@@ -6,6 +6,7 @@ line for the person waiting. All arguments are plain values, so that a task can 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,10 +19,10 @@ from edge_ad.detect.score import WindowScorer
 from edge_ad.toolchain.architecture import load_weights, weights_npz
 from edge_ad.toolchain.convert.converter import convert
 from edge_ad.toolchain.evaluate import evaluate_variant
-from edge_ad.toolchain.preparation import prepare
+from edge_ad.toolchain.preparation import Prepared, prepare
 from edge_ad.toolchain.proof import prove, rank_near_limit
 from edge_ad.toolchain.records import ConversionRecord, EvaluationRecord, Records, TrainingRecord
-from edge_ad.toolchain.train import initial_weights, trainer_for
+from edge_ad.toolchain.train import TrainedModel, initial_weights, trainer_for
 from edge_ad.toolchain.workspace import (
     AssetSource,
     BuildPlan,
@@ -30,6 +31,9 @@ from edge_ad.toolchain.workspace import (
     save_record,
     variant_name,
 )
+
+Predict = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+"""Scaled windows -> their reconstructions, `(n, window_length, n_channels)` both."""
 
 
 @dataclass(frozen=True)
@@ -68,8 +72,6 @@ class VariantTask(Task):
 
 def train_model(task: Task) -> str:
     """Train one model of one asset. Raises DataError, TrainingError, OutputError."""
-    from importlib.metadata import version
-
     plan, workspace = task.plan, Workspace(task.root)
     prepared = prepare(workspace.recording(plan, task.asset), plan)
     settings = plan.settings.training
@@ -78,14 +80,21 @@ def train_model(task: Task) -> str:
     train_windows = prepared.windows[prepared.train]
     initial = initial_weights(architecture, settings.seed, task.asset.sha256)
     trained = trainer.fit(train_windows, settings, initial)
+    return save_training(task, prepared, trained, trainer.predict)
 
+
+def save_training(task: Task, prepared: Prepared, trained: TrainedModel, predict: Predict) -> str:
+    """Leave a trained model and its scores, by `predict` of the network itself. Raises OutputError."""
+    from importlib.metadata import version
+
+    plan, workspace = task.plan, Workspace(task.root)
     finite = np.flatnonzero(prepared.finite)
     windows = prepared.windows[finite]
     scorer = WindowScorer(windows.shape[1], windows.shape[2], plan.settings.score)
     scores = np.full(len(prepared.windows), np.nan)
     scores[finite] = [
         scorer.score(window, reconstruction)[1]
-        for window, reconstruction in zip(windows, trainer.predict(windows), strict=True)
+        for window, reconstruction in zip(windows, predict(windows), strict=True)
     ]
     files = {
         f"{task.model}.weights.npz": weights_npz(trained.weights),
@@ -94,7 +103,7 @@ def train_model(task: Task) -> str:
     record = TrainingRecord(
         key=task.key,
         files=workspace.write_files(task.asset.name, files),
-        n_train_windows=len(train_windows),
+        n_train_windows=len(prepared.train),
         losses=trained.losses,
         validation_losses=trained.validation_losses,
         versions={name: version(name) for name in ("tensorflow", "keras", "numpy")},
