@@ -52,14 +52,16 @@ def run_tasks(
     time_limit_s: float,
     describe: Callable[[Task], str] | None = None,
     most_waiting: int | None = None,
+    tasks_per_process: int = 0,
 ) -> Iterator[Outcome[Task, Result]]:
     """Run `function` on every task in `jobs` fresh processes; yield outcomes as they come.
 
     A task that crashes its process or exceeds the time limit becomes an Outcome with an error, and
-    the rest go on in a new process. Tasks are taken from the iterable as they are begun, at most
-    `most_waiting` ahead of the outcomes; without that, all at once. `describe` names the task in such an
-    error, for whoever reads it without the Outcome's own task. Errors that edge_ad does not raise on purpose
-    are raised here. Processes are spawned, not forked: TensorFlow's threads do not survive a fork.
+    the rest go on in a new process; so they do after `tasks_per_process` tasks, where that is not 0. Tasks
+    are taken from the iterable as they are begun, at most `most_waiting` ahead of the outcomes; without
+    that, all at once. `describe` names the task in such an error, for whoever reads it without the Outcome's
+    own task. Errors that edge_ad does not raise on purpose are raised here. Processes are spawned, not
+    forked: TensorFlow's threads do not survive a fork.
     """
     for variable in _ONE_THREAD:
         os.environ.setdefault(variable, "1")  # inherited by the workers
@@ -69,6 +71,7 @@ def run_tasks(
 
     pool = ProcessPool(
         max_workers=jobs,
+        max_tasks=tasks_per_process,
         context=multiprocessing.get_context("spawn"),
         initializer=_leave_interrupts_to_parent,
     )

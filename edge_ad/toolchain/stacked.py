@@ -1,10 +1,10 @@
 """Training many assets of one shape in one computation, along a leading axis of slots.
 
 Networks this small cost TensorFlow more in starting operators than in arithmetic. Here an operator works for
-`SLOTS` assets at once. An asset takes a slot, trains with an optimizer and an early stopping of its own, and
-leaves it to the next. The number of slots is fixed and idle ones compute on zeros, so that the weights of an
-asset, to the last bit, do not depend on which others are trained beside it. They differ from those of
-`train.Trainer` by rounding: it adds up in another order.
+up to 16 assets at once. An asset takes a slot, trains with an optimizer and an early stopping of its own, and
+leaves it to the next; with fewer assets the computation narrows, and idle slots compute on zeros. The weights
+of an asset, to the last bit, do not depend on which others are trained beside it, nor in which slot. They
+differ from those of `train.Trainer` by rounding: it adds up in another order.
 """
 
 from __future__ import annotations
@@ -24,8 +24,9 @@ from edge_ad.toolchain.settings import TrainingSettings
 from edge_ad.toolchain.tensorflow import load_tensorflow
 from edge_ad.toolchain.train import TrainedModel
 
-SLOTS = 16
-"""Assets side by side. Twice as many were no faster."""
+WIDTHS = (2, 4, 8, 16)
+"""Numbers of slots, each with a graph of its own. More were no faster. Of one slot, TensorFlow multiplies
+matrices in another way, which shows in the last bits."""
 _LANES = 16  # floats that the widest processor takes at once: no asset shares such a packet with another
 _BETA1, _BETA2, _EPSILON = 0.9, 0.999, 1e-7  # of Keras's Adam
 
@@ -52,99 +53,103 @@ class _Slot:
     """As `batches`."""
     n_train: int
     n_validation: int
+    state: list[NDArray[np.float32]]
+    """Weights and both moments of Adam, in the same shapes."""
     kept: Weights
     best: float = math.inf
+    steps: int = 0
+    """Of Adam, so far."""
     waited: int = 0
     losses: list[float] = field(default_factory=list)
     validation_losses: list[float] = field(default_factory=list)
 
 
-class StackedTrainer:
-    """Trains any number of assets of one shape with one traced graph."""
+class _Graph:
+    """The computation for a number of slots: all arrays have them as their leading axis."""
 
-    def __init__(
-        self, architecture: Architecture, batch_size: int, kernel_l2: float = 0.0, slots: int = SLOTS
-    ) -> None:
+    def __init__(self, architecture: Architecture, batch_size: int, kernel_l2: float, slots: int) -> None:
         tf = load_tensorflow()
-        self._tf, self._architecture, self._slots = tf, architecture, slots
-        self._batch_size = batch_size
-        self._filled_size = -(-batch_size // _LANES) * _LANES
-        shapes = [(slots, *shape) for shape in architecture.weight_shapes]
-        self._shapes = shapes
-        parameters = [tf.TensorSpec(shape, tf.float32) for shape in shapes]
+        parameters = [tf.TensorSpec((slots, *shape), tf.float32) for shape in architecture.weight_shapes]
         window = (architecture.window_length, architecture.n_channels)
-        batch = tf.TensorSpec((slots, self._filled_size, *window), tf.float32)
-        present = tf.TensorSpec((slots, self._filled_size), tf.float32)
+        batch = tf.TensorSpec((slots, batch_size, *window), tf.float32)
+        present = tf.TensorSpec((slots, batch_size), tf.float32)
         per_slot = tf.TensorSpec((slots,), tf.float32)
 
         def reconstruct(weights: Any, windows: Any) -> Any:
             return _reconstruct(tf, architecture, weights, windows)
 
-        def step(
-            weights: Any, first: Any, second: Any, count: Any, rate: Any, windows: Any, present: Any
-        ) -> Any:
+        def step(weights: Any, first: Any, second: Any, rates: Any, windows: Any, present: Any) -> Any:
             with tf.GradientTape() as tape:
                 tape.watch(weights)
                 errors = tf.reduce_mean(tf.abs(reconstruct(weights, windows) - windows), axis=[2, 3])
                 n = tf.reduce_sum(present, axis=1)
-                loss = tf.reduce_sum(errors * present, axis=1) / tf.maximum(n, 1.0)
-                total = tf.reduce_sum(loss)
+                total = tf.reduce_sum(errors * present / tf.maximum(n, 1.0)[:, None])
                 if kernel_l2:
                     total += kernel_l2 * tf.reduce_sum(tf.square(weights[0]))
             # a window of one sample uses no recurrent kernel
             gradients = tape.gradient(total, weights, unconnected_gradients=tf.UnconnectedGradients.ZERO)
             works = n > 0
-            count += tf.cast(works, tf.float32)
-            alpha = rate * tf.sqrt(1.0 - tf.pow(_BETA2, count)) / (1.0 - tf.pow(_BETA1, count))
             results: tuple[list[Any], list[Any], list[Any]] = ([], [], [])
             for value, m, v, gradient in zip(weights, first, second, gradients, strict=True):
                 axes = [slots, *[1] * (len(value.shape) - 1)]
                 mask = tf.reshape(works, axes)
                 new_m = m + (gradient - m) * (1 - _BETA1)
                 new_v = v + (tf.square(gradient) - v) * (1 - _BETA2)
-                new = value - new_m * tf.reshape(alpha, axes) / (tf.sqrt(new_v) + _EPSILON)
+                new = value - new_m * tf.reshape(rates, axes) / (tf.sqrt(new_v) + _EPSILON)
                 for result, after, before in zip(results, (new, new_m, new_v), (value, m, v), strict=True):
                     result.append(tf.where(mask, after, before))
-            return (*results, count, loss)
+            return (*results, errors)
 
-        signature = [
-            parameters,
-            parameters,
-            parameters,
-            per_slot,
-            tf.TensorSpec((), tf.float32),
-            batch,
-            present,
-        ]
-        self._step = tf.function(step, autograph=False, input_signature=signature)
-        self._reconstruct = tf.function(reconstruct, autograph=False, input_signature=[parameters, batch])
+        signature = [parameters, parameters, parameters, per_slot, batch, present]
+        self.step = tf.function(step, autograph=False, input_signature=signature)
+        """Weights, moments, rates, windows, their weight -> weights and moments anew, errors of windows."""
+        self.reconstruct = tf.function(reconstruct, autograph=False, input_signature=[parameters, batch])
+
+
+class StackedTrainer:
+    """Trains any number of assets of one shape with one traced graph per width."""
+
+    def __init__(
+        self,
+        architecture: Architecture,
+        batch_size: int,
+        kernel_l2: float = 0.0,
+        widths: Sequence[int] = WIDTHS,
+    ) -> None:
+        self._tf = load_tensorflow()
+        self._architecture = architecture
+        self._batch_size = batch_size
+        self._filled_size = -(-batch_size // _LANES) * _LANES
+        self._kernel_l2 = kernel_l2
+        self._widths = sorted(widths)
+        self._graphs: dict[int, _Graph] = {}
 
     def fit(
         self, jobs: Sequence[TrainingJob], settings: TrainingSettings
     ) -> list[TrainedModel | TrainingError]:
         """Train each job as `Trainer.fit` does, in the order given; an error ends its own job only."""
-        results: list[TrainedModel | TrainingError | None] = [None] * len(jobs)
+        results: dict[int, TrainedModel | TrainingError] = {}
         waiting = list(range(len(jobs)))[::-1]
-        slots: list[_Slot | None] = [None] * self._slots
-        # weights, both moments of Adam, and its count of steps, each with a leading axis of slots
-        state = [np.zeros(shape, np.float32) for _ in range(3) for shape in self._shapes]
-        state.append(np.ones(self._slots, np.float32))
-        while True:
-            for place in range(self._slots):
-                while slots[place] is None and waiting:
-                    job = waiting.pop()
-                    try:
-                        slots[place] = self._take(job, jobs[job], settings)
-                    except TrainingError as error:
-                        results[job] = error
-                        continue
-                    _set_slot(state, place, jobs[job].initial)
-                if slots[place] is None:
-                    _set_slot(state, place, [np.zeros(s[1:], np.float32) for s in self._shapes])
-            if not any(slots):
-                break
-            state = self._train_until_one_ends(slots, state, settings, results)
-        return [result for result in results if result is not None]
+        slots: list[_Slot] = []
+        while waiting or slots:
+            while waiting and len(slots) < self._widths[-1]:
+                job = waiting.pop()
+                try:
+                    slots.append(self._take(job, jobs[job], settings))
+                except TrainingError as error:
+                    results[job] = error
+            if slots:
+                ended = self._train_until_one_ends(slots, settings)
+                results |= ended
+                slots = [slot for slot in slots if slot.job not in ended]
+        return [results[job] for job in range(len(jobs))]
+
+    def _graph(self, slots: int) -> tuple[int, _Graph]:
+        """The narrowest that has so many slots, and its width."""
+        width = next(width for width in self._widths if width >= slots)
+        if width not in self._graphs:
+            self._graphs[width] = _Graph(self._architecture, self._filled_size, self._kernel_l2, width)
+        return width, self._graphs[width]
 
     def _take(self, job: int, given: TrainingJob, settings: TrainingSettings) -> _Slot:
         n = len(given.windows)
@@ -153,7 +158,9 @@ class StackedTrainer:
             raise TrainingError(f"{n} training windows are too few to hold some out for validation")
         batches, weight = self._batches(given.windows[:n_train])
         validation, _ = self._batches(given.windows[n_train:])
-        return _Slot(job, batches, weight, validation, n_train, n - n_train, given.initial)
+        moments = [np.zeros(weight.shape, np.float32) for weight in given.initial]
+        state = [*given.initial, *moments, *moments]
+        return _Slot(job, batches, weight, validation, n_train, n - n_train, state, given.initial)
 
     def _batches(self, windows: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         count = -(-len(windows) // self._batch_size)
@@ -166,80 +173,82 @@ class StackedTrainer:
         return batches, weight
 
     def _train_until_one_ends(
-        self,
-        slots: list[_Slot | None],
-        state: list[NDArray[np.float32]],
-        settings: TrainingSettings,
-        results: list[TrainedModel | TrainingError | None],
-    ) -> list[NDArray[np.float32]]:
-        """Epochs until a slot is free; puts what ended into `results` and returns the state."""
-        tf, n = self._tf, len(self._shapes)
-        batches = self._side_by_side([slot.batches if slot else None for slot in slots])
-        weight = self._side_by_side([slot.weight if slot else None for slot in slots])
-        validation = self._side_by_side([slot.validation if slot else None for slot in slots])
-        rate = tf.constant(settings.learning_rate, tf.float32)
-        tensors = [tf.constant(array) for array in state]
-        weights, first, second, count = tensors[:n], tensors[n : 2 * n], tensors[2 * n : 3 * n], tensors[-1]
-        while True:
+        self, slots: list[_Slot], settings: TrainingSettings
+    ) -> dict[int, TrainedModel | TrainingError]:
+        """Epochs until at least one of the slots has ended: its job and result."""
+        tf, n = self._tf, len(self._architecture.weight_shapes)
+        width, graph = self._graph(len(slots))
+        batches = self._side_by_side([slot.batches for slot in slots], width)
+        weight = self._side_by_side([slot.weight for slot in slots], width)
+        validation = self._side_by_side([slot.validation for slot in slots], width)
+        state = [tf.constant(_widened(parts, width)) for parts in zip(*(s.state for s in slots), strict=True)]
+        weights, first, second = state[:n], state[n : 2 * n], state[2 * n :]
+        ended: dict[int, TrainedModel | TrainingError] = {}
+        while not ended:
             losses = []
-            for windows, present in zip(batches, weight, strict=True):
-                weights, first, second, count, loss = self._step(
-                    weights, first, second, count, rate, windows, present
+            for i, (windows, present) in enumerate(zip(batches, weight, strict=True)):
+                rates = tf.constant(_widened([_rate(slot, i, settings) for slot in slots], width))
+                weights, first, second, window_errors = graph.step(
+                    weights, first, second, rates, windows, present
                 )
-                losses.append(loss)
-            outputs = [self._reconstruct(weights, windows) for windows in validation]
-            errors = np.abs(
-                np.stack([o.numpy() for o in outputs]) - np.stack([v.numpy() for v in validation])
+                losses.append(window_errors)
+            errors = np.stack(
+                [np.abs((graph.reconstruct(weights, held) - held).numpy()) for held in validation]
             )
-            by_batch = np.stack([loss.numpy() for loss in losses])
+            by_batch = np.stack([loss.numpy() for loss in losses], axis=1)
             arrays = [tensor.numpy() for tensor in weights]
-            ended = False
             for place, slot in enumerate(slots):
-                if slot is None:
-                    continue
                 own = errors[: len(slot.validation), place, : self._batch_size]
                 own = own.reshape(-1, *errors.shape[3:])[: slot.n_validation]
                 result = _after_epoch(
                     slot,
-                    by_batch[: len(slot.batches), place],
+                    by_batch[place, : len(slot.batches)],
                     float(own.mean(dtype=np.float64)),
                     [array[place] for array in arrays],
                     settings,
                 )
                 if result is not None:
-                    results[slot.job], slots[place], ended = result, None, True
-            if ended:
-                return [np.array(tensor) for tensor in (*weights, *first, *second, count)]
+                    ended[slot.job] = result
+        arrays = [tensor.numpy() for tensor in (*weights, *first, *second)]
+        for place, slot in enumerate(slots):
+            slot.state = [array[place] for array in arrays]
+        return ended
 
-    def _side_by_side(self, parts: Sequence[NDArray[np.float32] | None]) -> list[Any]:
-        """Batches of all slots, `(slots, batch, …)` each; zeros where a slot has none (left)."""
-        present = [part for part in parts if part is not None]
-        shape = (max(map(len, present)), self._slots, *present[0].shape[1:])
-        stacked = np.zeros(shape, np.float32)
+    def _side_by_side(self, parts: Sequence[NDArray[np.float32]], width: int) -> list[Any]:
+        """Batches of all slots, `(width, batch, …)` each; zeros where a slot has none (left)."""
+        stacked = np.zeros((max(map(len, parts)), width, *parts[0].shape[1:]), np.float32)
         for place, part in enumerate(parts):
-            if part is not None:
-                stacked[: len(part), place] = part
+            stacked[: len(part), place] = part
         return [self._tf.constant(batch) for batch in stacked]
 
 
-def _set_slot(state: list[NDArray[np.float32]], place: int, weights: Weights) -> None:
-    """Weights of a new asset, moments and steps of Adam back at the start."""
-    for array, value in zip(state, weights, strict=False):
-        array[place] = value
-    for array in state[len(weights) :]:
-        array[place] = 0
+def _widened(parts: Sequence[NDArray[np.float32]], width: int) -> NDArray[np.float32]:
+    """One array per slot as one array, with zeros for idle slots."""
+    stacked = np.zeros((width, *parts[0].shape), np.float32)
+    stacked[: len(parts)] = parts
+    return stacked
+
+
+def _rate(slot: _Slot, batch: int, settings: TrainingSettings) -> NDArray[np.float32]:
+    """Adam's step size for a batch, which counts as a step if the slot has it."""
+    if batch >= len(slot.batches):
+        return np.zeros((), np.float32)
+    slot.steps += 1
+    # here and not in the graph, where a power's last bit depends on how many of them there are
+    bias = math.sqrt(1 - _BETA2**slot.steps) / (1 - _BETA1**slot.steps)
+    return np.asarray(settings.learning_rate * bias, np.float32)
 
 
 def _after_epoch(
     slot: _Slot,
-    batch_losses: NDArray[np.float32],
+    window_errors: NDArray[np.float32],
     validation_loss: float,
     weights: Weights,
     settings: TrainingSettings,
 ) -> TrainedModel | TrainingError | None:
     """Keras's early stopping for one asset; None while it goes on."""
-    counts = slot.weight.sum(axis=1, dtype=np.float64)
-    slot.losses.append(float((batch_losses * counts).sum() / slot.n_train))
+    total = (window_errors * slot.weight).sum(dtype=np.float64)
+    slot.losses.append(float(total / slot.n_train))
     slot.validation_losses.append(validation_loss)
     if not math.isfinite(slot.losses[-1] + validation_loss):
         return TrainingError(

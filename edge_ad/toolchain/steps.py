@@ -6,6 +6,7 @@ line for the person waiting. All arguments are plain values, so that a task can 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from edge_ad.toolchain.heads import ScoredWindows, fit_detector
 from edge_ad.toolchain.preparation import Prepared, prepare
 from edge_ad.toolchain.proof import prove, rank_near_limit
 from edge_ad.toolchain.records import ConversionRecord, EvaluationRecord, Records, TrainingRecord
-from edge_ad.toolchain.train import TrainedModel, Trainer, initial_weights, trainer_for
+from edge_ad.toolchain.train import TrainedModel, initial_weights, trainer_for
 from edge_ad.toolchain.workspace import (
     AssetSource,
     BuildPlan,
@@ -32,6 +33,9 @@ from edge_ad.toolchain.workspace import (
     save_record,
     variant_name,
 )
+
+Predict = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+"""Scaled windows -> their reconstructions, `(n, window_length, n_channels)` both."""
 
 
 @dataclass(frozen=True)
@@ -70,32 +74,36 @@ class VariantTask(Task):
 
 def train_model(task: Task) -> str:
     """Train one model of one asset. Raises DataError, TrainingError, OutputError."""
-    from importlib.metadata import version
-
     plan, workspace = task.plan, Workspace(task.root)
     prepared = prepare(workspace.recording(plan, task.asset), plan)
     settings = plan.settings.training
     architecture = plan.architecture(task.model)
     trainer = trainer_for(architecture, settings.batch_size, settings.kernel_l2)
-    fit_windows = prepared.windows[prepared.fit]
-    records = Records(workspace, plan)
-    before = records.trained_before(task.asset, task.model)
+    before = Records(workspace, plan).trained_before(task.asset, task.model)
     if before is not None:
         weights = load_weights(workspace.asset_file(task.asset.name, f"{task.model}.weights.npz"))
         trainer.restore(weights)
         trained = TrainedModel(weights, before.losses, before.validation_losses)
     else:
         initial = initial_weights(architecture, settings.seed, task.asset.sha256)
-        trained = trainer.fit(fit_windows, settings, initial)
-    heads = _fit_heads(trainer, prepared, plan)
+        trained = trainer.fit(prepared.windows[prepared.fit], settings, initial)
+    told = save_training(task, prepared, trained, trainer.predict)
+    return told if before is None else f"weights kept, {told}"
 
+
+def save_training(task: Task, prepared: Prepared, trained: TrainedModel, predict: Predict) -> str:
+    """Leave a trained model and its scores, by `predict` of the network itself. Raises OutputError."""
+    from importlib.metadata import version
+
+    plan, workspace = task.plan, Workspace(task.root)
+    heads = _fit_heads(predict, prepared, plan)
     finite = np.flatnonzero(prepared.finite)
     windows = prepared.windows[finite]
     scorer = make_scorer(windows.shape[1], windows.shape[2], heads or plan.settings.score)
     scores = np.full(len(prepared.windows), np.nan)
     scores[finite] = [
         scorer.score(window, reconstruction)[1]
-        for window, reconstruction in zip(windows, trainer.predict(windows), strict=True)
+        for window, reconstruction in zip(windows, predict(windows), strict=True)
     ]
     files = {
         f"{task.model}.weights.npz": weights_npz(trained.weights),
@@ -104,24 +112,23 @@ def train_model(task: Task) -> str:
     record = TrainingRecord(
         key=task.key,
         files=workspace.write_files(task.asset.name, files),
-        n_train_windows=len(fit_windows),
+        n_train_windows=len(prepared.fit),
         losses=trained.losses,
         validation_losses=trained.validation_losses,
         versions={name: version(name) for name in ("tensorflow", "keras", "numpy")},
-        weights_key=records.weights_key(task.asset, task.model),
+        weights_key=Records(workspace, plan).weights_key(task.asset, task.model),
         heads=heads,
     )
     save_record(workspace.asset_file(task.asset.name, f"{task.model}.training.json"), record)
-    kept = "weights kept, " if before is not None else ""
-    return f"{kept}{len(trained.losses)} epochs, validation loss {min(trained.validation_losses):.4f}"
+    return f"{len(trained.losses)} epochs, validation loss {min(trained.validation_losses):.4f}"
 
 
-def _fit_heads(trainer: Trainer, prepared: Prepared, plan: BuildPlan) -> Heads | None:
+def _fit_heads(predict: Predict, prepared: Prepared, plan: BuildPlan) -> Heads | None:
     """The heads that the plan asks for, by what the network that was just trained makes of the windows."""
     if plan.settings.detector is None:
         return None
     fit, limit = (
-        ScoredWindows(windows, trainer.predict(windows))
+        ScoredWindows(windows, predict(windows))
         for windows in (prepared.windows[prepared.fit], prepared.windows[prepared.limit])
     )
     names = [channel.name for channel in prepared.channels]

@@ -1,6 +1,7 @@
 """From a list of hosts to a rollout, on the command line; what is done on hosts is tested in tests/pi."""
 
 import json
+import shutil
 import signal
 import socket
 import subprocess
@@ -12,6 +13,7 @@ from agent_rig import wait_for
 from tests.helpers import COMMAND, edge_ad
 from tests.toolchain.rollout.plant import build
 
+needs_ssh = pytest.mark.skipif(shutil.which("ssh") is None, reason="needs Debian's package openssh-client")
 HOSTS = "host,address,port,user,assets\n" + "".join(f"pi-{n},127.0.0.1,9,pi,pump-{n}\n" for n in range(5))
 
 
@@ -40,6 +42,7 @@ def test_the_fleet_keeps_its_hosts(fleet, inventory):
     assert again.stdout == inventory.read_text()
 
 
+@needs_ssh
 def test_a_rollout_is_written_run_and_told_of(fleet, inventory, tmp_path):
     folder = tmp_path / "monday"
     done = edge_ad("fleet", "rollout", fleet, "--inventory", inventory, "-o", folder, "--canary", "pi-3")
@@ -104,6 +107,7 @@ def test_a_bundle_of_another_asset_goes_nowhere(tmp_path, toy_bundle_path):
     assert "is a bundle of 'two', not of 'one'" in done.stderr
 
 
+@needs_ssh
 def test_whoever_ends_a_rollout_ends_ansible(fleet, tmp_path):
     """While it waits for a host that takes the connection and says nothing."""
     with socket.create_server(("127.0.0.1", 0)) as silent:

@@ -172,10 +172,11 @@ def test_the_second_stages_failure_is_rolled_back_and_stops_the_rest(plant):
 
 
 def test_failures_in_the_last_stage_leave_nobody_without_a_bundle(plant):
-    """One dies of the reload, and comes up again by itself, which is not good enough; one is not reached."""
+    """One dies after the reload; that it comes up again is not good enough. Another is not reached."""
     dying, away, well = STAGES[2]
     plant.build(4)
-    plant.break_reload(dying, "/bin/kill -KILL $MAINPID")
+    soon = "+/usr/bin/systemd-run --on-active=2 --timer-property=AccuracySec=100ms"
+    plant.break_reload(dying, f"{soon} /bin/kill -KILL $MAINPID")
     plant.machines[away].server.stop()
     folder = plant.write("last", "--healthy-within", 30, "--max-fail-percentage", 50)
     results = plant.run(folder, 1)
@@ -188,6 +189,7 @@ def test_failures_in_the_last_stage_leave_nobody_without_a_bundle(plant):
         dying: "rolled-back",
         away: "unreachable",
     }
+    assert "The service is still up" in results[dying]["problem"]
     assert plant.serving() == {name: 1 if name in (dying, away) else 4 for name in NAMES}
 
     # What is mended gets its bundle by the same rollout; one that was given up is not tried again unasked.
@@ -208,6 +210,21 @@ def test_where_all_is_well_the_same_again_changes_nothing(plant):
     assert len(recap) == 6
     assert all("changed=0 " in line for line in recap)
     assert "password" not in "".join(p.read_text() for p in folder.rglob("*.yml"))
+
+
+def test_an_asset_that_a_host_never_had_is_not_forced_upon_it(plant, tmp_path):
+    """There would be nothing to go back to, and nobody has told the agent where its samples are."""
+    build(plant.fleet, plant.toy, "newcomer")
+    inventory = tmp_path / "inventory.yml"
+    inventory.write_text(plant.inventory.read_text().replace(asset_of(CANARY), "newcomer"))
+    words = ("--inventory", inventory, "-o", tmp_path / "new", "--stages", "100%", "--run", "--json")
+    done = edge_ad("fleet", "rollout", plant.fleet, *words)
+    assert done.returncode == 1, done.stderr
+    results = {result["host"]: result for result in map(json.loads, done.stdout.splitlines())}
+    assert results[CANARY]["state"] == "refused"
+    assert "the first one comes with edge-ad deploy" in results[CANARY]["problem"]
+    assert {r["state"] for name, r in results.items() if name != CANARY} == {"unchanged"}
+    assert set(plant.serving().values()) == {5}
 
 
 def test_a_host_key_that_is_another_is_not_taken(plant):

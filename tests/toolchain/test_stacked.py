@@ -44,7 +44,7 @@ def same(ours, theirs):
 )
 def test_side_by_side_is_one_by_one(shape, settings):
     jobs = [job(seed, n, shape) for seed, n in enumerate((150, 97, 33))]
-    results = StackedTrainer(shape, settings.batch_size, settings.kernel_l2, slots=2).fit(jobs, settings)
+    results = StackedTrainer(shape, settings.batch_size, settings.kernel_l2, widths=[2]).fit(jobs, settings)
     trainer = trainer_for(shape, settings.batch_size, settings.kernel_l2)
     for given, ours in zip(jobs, results, strict=True):
         theirs = trainer.fit(given.windows, settings, given.initial)

@@ -1,4 +1,4 @@
-"""What a fleet's index has of what was heard: the newest of every asset, all reports, alarms, agents."""
+"""What a fleet's index has of what was heard: the newest of every asset, daily reports, alarms, agents."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ _NAMES = ", ".join(_FIELDS)
 _MARKS = ", ".join("?" * len(_FIELDS))
 _DAY = ("decisions", "alarms", "episodes", "unknown_share", "drift", "psi", "ks", "beyond_share")
 _SCHEMA = (
-    f"CREATE TABLE IF NOT EXISTS health ({_COLUMNS}, PRIMARY KEY (asset, time, host)) WITHOUT ROWID",
+    f"CREATE TABLE IF NOT EXISTS health ({_COLUMNS}, day TEXT NOT NULL, PRIMARY KEY (asset, day, host)) "
+    "WITHOUT ROWID",
     f"CREATE TABLE IF NOT EXISTS health_now ({_COLUMNS}, reported TEXT, PRIMARY KEY (asset)) WITHOUT ROWID",
     "CREATE TABLE IF NOT EXISTS alarm_events (id TEXT PRIMARY KEY, asset TEXT NOT NULL, host TEXT NOT NULL, "
     "change TEXT NOT NULL, start TEXT NOT NULL, severity TEXT, bundle_id TEXT) WITHOUT ROWID",
@@ -45,7 +46,12 @@ def _update() -> str:
 
 
 # Reports have the device's clock, states that of the stream: a report is held against reports alone.
-_KEEP_REPORT = f"INSERT OR IGNORE INTO health ({_NAMES}) VALUES ({_MARKS})"
+_ALL = ", ".join(f"{name} = excluded.{name}" for name in _FIELDS)
+# Figures of a day change slowly, and agents report every few minutes: of a day the last report is kept.
+_KEEP_REPORT = (
+    f"INSERT INTO health ({_NAMES}, day) VALUES ({_MARKS}, ?) ON CONFLICT (asset, day, host) DO UPDATE SET "
+    f"{_ALL} WHERE excluded.time > health.time"
+)
 _KEEP_NEWEST = (
     f"INSERT INTO health_now ({_NAMES}, reported) VALUES ({_MARKS}, ?) ON CONFLICT (asset) DO UPDATE SET "
     f"{_update()}, reported = coalesce(excluded.reported, health_now.reported) WHERE CASE WHEN {_IS_REPORT} "
@@ -86,8 +92,9 @@ def keep(
                 strange[seen.asset] = None
                 continue
             values = dataclasses.astuple(seen)
-            changed = db.execute(_KEEP_REPORT, values).rowcount if seen.has_health else 0
-            reported = seen.time if seen.has_health else None
+            changed, reported = 0, None
+            if seen.has_health:
+                changed, reported = db.execute(_KEEP_REPORT, (*values, seen.time[:10])).rowcount, seen.time
             changed |= db.execute(_KEEP_NEWEST, (*values, reported)).rowcount
             new, known = (new + 1, known) if changed > 0 else (new, known + 1)
         for event in events:

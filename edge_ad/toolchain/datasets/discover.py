@@ -7,6 +7,8 @@ from pathlib import Path
 
 from edge_ad.errors import DataError
 
+SUFFIXES = (".csv",)
+"""Of recordings."""
 _LONGEST_NAME = 100
 
 
@@ -22,7 +24,7 @@ def find_recordings(path: Path) -> dict[str, Path]:
         if path.exists():
             raise DataError(f"{path} is no regular file, and is to be read more than once: save it first")
         raise DataError(f"{path} does not exist; give a CSV file or a folder of CSV files")
-    found_files = (file for file in path.rglob("*") if file.suffix.lower() == ".csv" and file.is_file())
+    found_files = (file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
     files = sorted(found_files, key=lambda file: _natural(file.relative_to(path)))
     if not files:
         raise DataError(f"{path} holds no .csv file")

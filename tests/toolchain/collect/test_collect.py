@@ -205,6 +205,18 @@ def test_a_state_tells_of_the_moment_and_a_report_of_the_day(fleet):
         assert newest(store)["a"].psi == 0.01
 
 
+def test_of_every_day_the_last_report_is_kept(fleet):
+    noon = NOW.replace(hour=12) - timedelta(days=3)
+    times = [iso(noon + timedelta(hours=hours)) for hours in (0, 2, 1, 24)]
+    seen = [observation(time=time, psi=float(number)) for number, time in enumerate(times)]
+    with FleetStore.open(fleet) as store:
+        for _ in range(2):
+            keep(store, seen)
+            kept = store.connection.execute("SELECT time, psi FROM health ORDER BY time").fetchall()
+            assert kept == [(times[1], 1.0), (times[3], 3.0)]
+            assert newest(store)["a"].psi == 3.0
+
+
 def test_who_needs_what(fleet):
     silent = HostResult("pi-f", "all", "rolled-back", "it died", ago(50), (("f", bundle_id("f", 1)),))
     with FleetStore.open(fleet) as store:

@@ -1,0 +1,118 @@
+"""Where the recordings of a fleet are: a folder, an object store, or the simulator."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from edge_ad import __version__
+from edge_ad.errors import ConfigurationError, DataError, MissingDependencyError
+from edge_ad.files import write_atomic
+from edge_ad.toolchain.datasets.discover import SUFFIXES, asset_name, find_recordings
+
+_SIMULATED = re.compile(r"pump://(\d+)")
+_STAMPS = ("ETag", "etag", "checksum", "md5Hash", "content_md5", "mtime", "LastModified", "last_modified")
+"""What the file systems of fsspec call that which changes when a file does."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """The recording of one asset."""
+
+    asset: str
+    address: str
+    """Absolute path, URL, or `pump://INDEX` of the simulator."""
+    stamp: str
+    """Changes when the recording does; empty where the storage tells nothing."""
+
+    def fetch(self, folder: Path) -> Path:
+        """A local file with the recording: the one that is there, or a copy in `folder`. Raises DataError."""
+        if simulated := _SIMULATED.fullmatch(self.address):
+            from edge_ad.toolchain.datasets.pump import standard_run
+            from edge_ad.toolchain.datasets.simulated import pump_csv
+
+            path = folder / "recording.csv"
+            write_atomic(path, pump_csv(standard_run(int(simulated[1]))).encode())
+            return path
+        if "://" not in self.address:
+            return Path(self.address)
+        system, inside = _file_system(self.address)
+        path = folder / f"recording{PurePosixPath(inside).suffix}"
+        try:
+            with system.open(inside, "rb") as remote, path.open("wb") as local:
+                shutil.copyfileobj(remote, local, 1 << 20)
+        except Exception as error:  # each file system of fsspec raises what its library does
+            raise DataError(f"cannot read {self.address}: {_brief(error)}") from error
+        return path
+
+
+def find_sources(dataset: str) -> list[Source]:
+    """The recordings of a data set, in order of the assets' names.
+
+    A folder (or its URL) holds one `.csv` or `.parquet` file per asset, at any depth. Raises DataError where
+    there is none or two get the same name, MissingDependencyError for a URL whose library is missing.
+    """
+    if simulated := _SIMULATED.fullmatch(dataset):
+        return [
+            Source(f"pump-{i}", f"pump://{i}", f"simulator {__version__}") for i in range(int(simulated[1]))
+        ]
+    if "://" not in dataset:
+        files = find_recordings(Path(dataset)).items()
+        return [Source(name, str(path.resolve()), _digest(path)) for name, path in files]
+    return _find_remote(dataset)
+
+
+def _find_remote(dataset: str) -> list[Source]:
+    system, root = _file_system(dataset)
+    try:
+        found: dict[str, Any] = system.find(root, detail=True)
+    except Exception as error:
+        raise DataError(f"cannot list {dataset}: {_brief(error)}") from error
+    sources: dict[str, Source] = {}
+    for path, facts in sorted(found.items()):
+        inside = PurePosixPath(path)
+        if inside.suffix.lower() not in SUFFIXES:
+            continue
+        relative = Path(inside.name) if path == root else Path(inside.relative_to(root))
+        name = asset_name(relative)
+        address = system.unstrip_protocol(path)
+        if name in sources:
+            raise DataError(f"{sources[name].address} and {address} would both be asset {name!r}; rename one")
+        sources[name] = Source(name, address, _stamp(facts))
+    if not sources:
+        raise DataError(f"{dataset} holds no .csv or .parquet file")
+    return list(sources.values())
+
+
+def _file_system(url: str) -> tuple[Any, str]:
+    try:
+        import fsspec
+    except ModuleNotFoundError as error:
+        raise MissingDependencyError(f"{url}: URLs need: pip install 'edge-ad[distributed]'") from error
+    try:
+        system, path = fsspec.core.url_to_fs(url)
+    except (ImportError, ValueError) as error:  # of the protocol's own library, or no such protocol
+        kind = MissingDependencyError if isinstance(error, ImportError) else ConfigurationError
+        raise kind(f"{url}: {error}") from error
+    return system, str(path).rstrip("/")
+
+
+def _stamp(facts: dict[str, Any]) -> str:
+    known = {key: str(facts[key]) for key in _STAMPS if facts.get(key) is not None}
+    return f"{facts.get('size')} {sorted(known.items())}" if known else ""
+
+
+def _digest(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return f"sha256 {hashlib.file_digest(file, 'sha256').hexdigest()}"
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror}") from error
+
+
+def _brief(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0] or type(error).__name__
