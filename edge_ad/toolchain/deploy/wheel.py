@@ -22,7 +22,10 @@ _NOT_FOR_DEVICES = (
     *("edge_ad/bundle/manifest.schema.json", "edge_ad/bundle/schema.py", "edge_ad/bundle/json_schema.py"),
     *("edge_ad/profiles/schema.py", "edge_ad/profiles/firmware_configs/profile.schema.json"),
     "edge_ad/profiles/firmware_configs/agent.toml",
-    *(f"edge_ad/cli/{name}.py" for name in ("build", "steps", "data", "progress", "deploy", "wheelhouse")),
+    *(
+        f"edge_ad/cli/{name}.py"
+        for name in ("build", "steps", "evaluate", "data", "progress", "deploy", "wheelhouse")
+    ),
 )
 _INSTALLER = (
     *("edge_ad/__init__.py", "edge_ad/errors.py", "edge_ad/files.py", "edge_ad/runtime/__init__.py"),
