@@ -139,7 +139,7 @@ def _limits(manifest: Manifest) -> str:
     for variant in manifest.variants:
         limit = variant.limit
         if limit.budget is not None:
-            lines |= dict.fromkeys((f"UCL: {limit.rule.text()}.", *limit.notes(manifest.sampling)))
+            lines |= dict.fromkeys((f"UCL asked for: {limit.rule.text()}", *limit.notes(manifest.sampling)))
     return "".join(f"{printable(line)}\n" for line in lines)
 
 

@@ -19,6 +19,16 @@ def test_the_example_files(tmp_path):
     assert load_settings(path) == BuildSettings()
 
 
+def test_the_example_of_heads(tmp_path):
+    (block,) = re.findall(r"```toml\n(.*?)```", (ROOT / "docs" / "heads.md").read_text(), re.S)
+    path = tmp_path / "example.toml"
+    path.write_text(block)
+    settings = load_settings(path)
+    assert settings.detector is not None
+    assert [head.kind for head in settings.detector.heads] == ["t2", "z-max", "l1"]
+    assert (settings.fit_share, settings.limit.kind, settings.limit.budget) == (0.75, "gpd", "1 per day")
+
+
 def test_the_example_files_of_snapshots(tmp_path):
     blocks = re.findall(r"```toml\n(.*?)```", (ROOT / "docs" / "bearing.md").read_text(), re.S)
     path = tmp_path / "example.toml"
