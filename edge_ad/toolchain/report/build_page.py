@@ -12,7 +12,9 @@ from edge_ad.toolchain.gate import GateRecord
 from edge_ad.toolchain.report.asset_charts import course, other_charts
 from edge_ad.toolchain.report.course import contributions, timeline
 from edge_ad.toolchain.report.detection import alarm_episodes
+from edge_ad.toolchain.report.drawn_page import write_drawn_report
 from edge_ad.toolchain.report.facts import AssetFacts, asset_facts, default_variant
+from edge_ad.toolchain.report.heading import made_of, title
 from edge_ad.toolchain.report.markup import Html, element, together
 from edge_ad.toolchain.report.output import check_output
 from edge_ad.toolchain.report.overview import Overview
@@ -51,9 +53,13 @@ def write_report(workspace: Workspace, plan: BuildPlan, summary: Summary, path: 
     """Write the report of a build whose steps have run.
 
     One self-contained page with everything; where that would be too large, the assets have pages in a folder
-    beside it. Raises OutputError, ConfigurationError where a step has yet to run, DataError.
+    beside it. Where the training rows were drawn at random it has tables alone. Raises OutputError,
+    ConfigurationError where a step has yet to run, DataError.
     """
     check_output(path)
+    if plan.format.train.share is not None:
+        write_drawn_report(workspace, plan, summary, path)
+        return Written(path, ())
     folder = path.with_name(f"{path.stem}-assets")
     overview = Overview(default_variant(plan))
     bodies: dict[str, Html] = {}
@@ -94,7 +100,7 @@ def index_page(
     *parts: str,
 ) -> bytes:
     """The page of the whole build; `links` lead to its assets, `parts` stand below."""
-    return page(_title(plan), _overview(plan, summary, overview, gate, links), *parts)
+    return page(title(plan), _overview(plan, summary, overview, gate, links), *parts)
 
 
 def _write_asset_pages(folder: Path, index: Path, bodies: dict[str, Html]) -> None:
@@ -102,12 +108,6 @@ def _write_asset_pages(folder: Path, index: Path, bodies: dict[str, Html]) -> No
     for name, body in bodies.items():
         back = element("p", element("a", "← all assets", href=quote(f"../{index.name}")), class_="back")
         write_atomic(folder / f"{name}.html", page(name, back, element("h1", name), body))
-
-
-def _title(plan: BuildPlan) -> str:
-    n = len(plan.assets)
-    what = plan.assets[0].name if n == 1 else f"{n} assets"
-    return f"Build report: {what}"
 
 
 def _overview(
@@ -119,8 +119,8 @@ def _overview(
 ) -> Html:
     labelled = summary.n_test_rows > 0
     parts: list[str] = [
-        element("h1", _title(plan)),
-        element("p", _made_of(plan, summary), class_="soft"),
+        element("h1", title(plan)),
+        element("p", made_of(plan), class_="soft"),
         key_figures(_key_figures(summary, overview)),
         section("Keep in mind", notes(summary.caveats)),
     ]
@@ -151,16 +151,6 @@ def _overview(
         why = "" if gate.labelled else " Without labels only scores and agreement were judged."
         parts.append(section("Parity", element("p", said + why), parity_table(gate)))
     return element("div", *parts, id="overview")
-
-
-def _made_of(plan: BuildPlan, summary: Summary) -> str:
-    n = len(plan.assets)
-    data = f"{n} recording{'s' * (n > 1)}, {sum(asset.n_rows for asset in plan.assets)} rows"
-    preset = f", preset {plan.preset}" if plan.preset else ""
-    return (
-        f"{data}{preset}; windows of {plan.settings.window_length} samples, {len(plan.format.channels)} "
-        f"channels, a sample each {plan.format.sample_period_s:g} s. An alarm: {plan.settings.alarm.text()}."
-    )
 
 
 def _key_figures(summary: Summary, overview: Overview) -> list[tuple[str, str, str]]:

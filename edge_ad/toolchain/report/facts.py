@@ -80,8 +80,8 @@ def asset_facts(workspace: Workspace, plan: BuildPlan, asset: AssetSource) -> As
     """
     if plan.format.train.share is not None:
         raise ConfigurationError(
-            "a page shows training rows first and test rows after them, and this build drew them at random "
-            "(--split random): its figures are in report.json, its scores in scored/"
+            "a chart shows training rows first and test rows after them, and this build drew them at random "
+            "(--split random): 'edge-ad report -o report.html' has its tables, scored/ its scores"
         )
     records = Records(workspace, plan)
     prepared = prepare(workspace.recording(plan, asset), plan)
