@@ -93,8 +93,8 @@ def open_build(folder: Path) -> Run:
     plan = workspace.load_plan()
     if plan.format.train.share is not None:
         raise ConfigurationError(
-            f"{folder} was trained on rows drawn at random, which leaves no course of time to judge: build with "
-            "--split time, or judge its bundle on another recording, with --bundle and --train-rows"
+            f"{folder} was trained on rows drawn at random, which leaves no course of time to judge: build "
+            "with --split time, or judge its bundle on another recording, with --bundle and --train-rows"
         )
     found = _in_folder(workspace.bundles)
     if not found:
