@@ -85,9 +85,17 @@ class Run:
 
 
 def open_build(folder: Path) -> Run:
-    """The bundles of a build folder. Raises ConfigurationError where it has none."""
+    """The bundles of a build folder. Raises ConfigurationError where it has none.
+
+    So it does for one that was split at random: what it has learned from lies between the rows that are not.
+    """
     workspace = Workspace(folder)
     plan = workspace.load_plan()
+    if plan.format.train.share is not None:
+        raise ConfigurationError(
+            f"{folder} was trained on rows drawn at random, which leaves no course of time to judge: build "
+            "with --split time, or judge its bundle on another recording, with --bundle and --train-rows"
+        )
     found = _in_folder(workspace.bundles)
     if not found:
         raise ConfigurationError(f"{workspace.bundles} holds no bundles: run 'edge-ad pack {folder}' first")

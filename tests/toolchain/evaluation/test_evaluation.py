@@ -298,6 +298,14 @@ def test_no_bundle_of_that_name_nor_of_that_recording(small_build, tmp_path):
         evaluated(root / "data", open_build(root / "build"), labels_of=("east",), with_baselines=False)
 
 
+def test_a_build_on_rows_drawn_at_random_has_no_course_of_time(build_copy):
+    plan = json.loads((build_copy / "build.json").read_text())
+    plan["format"]["train"] = {"share": 0.2}
+    (build_copy / "build.json").write_text(json.dumps(plan))
+    with pytest.raises(ConfigurationError, match="build with --split time"):
+        open_build(build_copy)
+
+
 def test_folders_without_bundles(build_copy, tmp_path):
     with pytest.raises(ConfigurationError, match=rf"give it with --build {build_copy}"):
         open_bundles(build_copy)
