@@ -49,9 +49,12 @@ _LONGEST_MESSAGE = 20_000
 _HOST_PACKAGES = (
     "ai_edge_litert",
     "flatbuffers",
+    "fsspec",
     "matplotlib",
     "packaging",
     "pebble",
+    "pyarrow",
+    "ray",
     "requests",
     "rich",
     "tensorflow",
