@@ -58,12 +58,16 @@ def describe(
 
 @data.command()
 @click.option("-o", "--output", required=True, type=PATH, help="Folder to write to.")
-def pump(output: Path) -> None:
-    """Write the simulated pump's recordings, one per kind of fault."""
+@click.option("--machines", type=click.IntRange(1), default=6, show_default=True, help="How many.")
+@click.option("--parquet", is_flag=True, help="Write Parquet instead of CSV.")
+def pump(output: Path, machines: int, parquet: bool) -> None:
+    """Write the simulated pump's recordings, each of another machine, the kinds of fault in turn."""
     from edge_ad.toolchain.datasets.simulated import write_pump_recordings
 
-    for path in sorted(write_pump_recordings(output).glob("pump-*.csv")):
-        click.echo(path)
+    write_pump_recordings(output, machines, parquet=parquet)
+    suffix = "parquet" if parquet else "csv"
+    for index in range(machines):
+        click.echo(output / f"pump-{index}.{suffix}")
 
 
 @data.group()

@@ -26,7 +26,19 @@ _SHOWN = 20
 @click.option("-o", "--output", required=True, type=PATH, help="Folder of the fleet; it can be resumed.")
 @data_options
 @settings_options
-@click.option("--workers", type=click.IntRange(1), help="Worker processes.  [default: one per processor]")
+@click.option(
+    "--engine",
+    type=click.Choice(["local", "ray"]),
+    default="local",
+    show_default=True,
+    help="Where the work is done: in processes of this machine, or by Ray. The bundles are the same.",
+)
+@click.option(
+    "--address",
+    help="HOST:PORT of a Ray cluster, for --engine ray; its token is taken from where Ray looks for it.  "
+    "[default: a cluster of this machine's own]",
+)
+@click.option("--workers", type=click.IntRange(1), help="Tasks at a time.  [default: one per processor]")
 @click.option(
     "--assets-per-task",
     type=click.IntRange(1),
@@ -41,6 +53,8 @@ def build(
     preset: str | None,
     format_file: Path | None,
     config: Path | None,
+    engine: str,
+    address: str | None,
     workers: int | None,
     assets_per_task: int,
     as_json: bool,
@@ -48,8 +62,8 @@ def build(
 ) -> None:
     """Train, convert, gate and pack a bundle for every recording in DATASET, each on its own.
 
-    DATASET is a folder of recordings, or pump://N for N simulated machines. Models are tiny unless --models
-    or --config says otherwise.
+    DATASET is a folder of CSV or Parquet recordings, the URL of one (s3://…, file://…; what fsspec knows), or
+    pump://N for N simulated machines. Models are tiny unless --models or --config says otherwise.
 
     A recording that cannot be used, or whose models fail the gate, never stops the rest; the command then
     ends with the exit code of the first such reason. Given again, it does what is missing, what failed, and
@@ -68,16 +82,24 @@ def build(
     plan = FleetPlan(dataset, recording_format, settings, found_preset)
     click.get_current_context().with_resource(Workspace(output).locked())
     tally, missing = build_fleet(
-        output, plan, sources, _engine(workers), assets_per_task=assets_per_task, watch=_show
+        output, plan, sources, _engine(engine, address, workers), assets_per_task=assets_per_task, watch=_show
     )
     _report(output, tally, missing, as_json)
 
 
-def _engine(workers: int | None) -> Engine:
+def _engine(kind: str, address: str | None, workers: int | None) -> Engine:
+    from edge_ad.errors import ConfigurationError
     from edge_ad.toolchain.fleet.engines import LocalEngine
     from edge_ad.toolchain.pool import default_jobs
 
-    return LocalEngine(workers or default_jobs())
+    n_workers = workers or default_jobs()
+    if kind == "ray":
+        from edge_ad.toolchain.fleet.ray_engine import RayEngine
+
+        return RayEngine(address, n_workers)
+    if address is not None:
+        raise ConfigurationError("--address is that of a Ray cluster: give --engine ray as well")
+    return LocalEngine(n_workers)
 
 
 def _choose_format(

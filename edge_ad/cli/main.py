@@ -49,10 +49,13 @@ _LONGEST_MESSAGE = 20_000
 _HOST_PACKAGES = (
     "ai_edge_litert",
     "flatbuffers",
+    "fsspec",
     "matplotlib",
     "packaging",
     "pandas",
     "pebble",
+    "pyarrow",
+    "ray",
     "requests",
     "rich",
     "sklearn",

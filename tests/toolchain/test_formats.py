@@ -89,7 +89,7 @@ def test_two_files_of_one_name_are_refused(tmp_path):
 
 
 def test_nothing_to_read(tmp_path):
-    with pytest.raises(DataError, match=r"holds no \.csv file"):
+    with pytest.raises(DataError, match=r"holds no \.csv or \.parquet file"):
         find_recordings(tmp_path)
     with pytest.raises(DataError, match="does not exist"):
         find_recordings(tmp_path / "none")

@@ -1,4 +1,4 @@
-"""Finding the recordings of a data set: one file, or every CSV file below a folder."""
+"""Finding the recordings of a data set: one file, or every CSV or Parquet file below a folder."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from edge_ad.errors import DataError
 
-SUFFIXES = (".csv",)
+SUFFIXES = (".csv", ".parquet")
 """Of recordings."""
 _LONGEST_NAME = 100
 
@@ -27,7 +27,7 @@ def find_recordings(path: Path) -> dict[str, Path]:
     found_files = (file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
     files = sorted(found_files, key=lambda file: _natural(file.relative_to(path)))
     if not files:
-        raise DataError(f"{path} holds no .csv file")
+        raise DataError(f"{path} holds no .csv or .parquet file")
     found: dict[str, Path] = {}
     for file in files:
         name = asset_name(file.relative_to(path))

@@ -11,6 +11,7 @@ import numpy as np
 from edge_ad.bundle.manifest import Channel, CsvFormat
 from edge_ad.errors import DataError
 from edge_ad.runtime.sources.csv_lines import CsvLines
+from edge_ad.toolchain.datasets import parquet
 from edge_ad.toolchain.datasets.formats import PRESETS, RecordingFormat, TrainSpan
 
 LABEL_NAMES = ("anomaly", "label", "is_anomaly", "fault")
@@ -25,6 +26,8 @@ def guess_format(path: Path) -> tuple[RecordingFormat, str | None]:
     Looks at the column names and the rows; the units are for the user to add. Raises DataError where no
     separator gives a time column and at least one column of numbers.
     """
+    if path.suffix.lower() == parquet.SUFFIX:
+        return _known_by_columns(path)
     header, first = _first_lines(path)
     for separator in (";", ",", "\t", "|"):
         names, cells = _cells(header, separator), _cells(first, separator)
@@ -42,6 +45,18 @@ def guess_format(path: Path) -> tuple[RecordingFormat, str | None]:
         f"{path}: no column of times (ISO 8601, '31.12.2026 23:59:59', or rising seconds) beside columns of "
         f"numbers was recognized in {header[:80]!r}; describe the file in a format file (docs/formats.md) "
         "and pass it with --format"
+    )
+
+
+def _known_by_columns(path: Path) -> tuple[RecordingFormat, str]:
+    """A preset with the columns of a Parquet file."""
+    names = parquet.column_names(path)
+    for preset, known in PRESETS.items():
+        if known.recognizes(names):
+            return known, preset
+    raise DataError(
+        f"{path}: no preset has these columns: {', '.join(names)}; describe the file in a format file "
+        "(docs/formats.md) and pass it with --format"
     )
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from edge_ad.bundle.manifest import Channel
 from edge_ad.errors import DataError
 from edge_ad.runtime.sources.csv_lines import CsvLines, Sample, time_parser
+from edge_ad.toolchain.datasets import parquet
 from edge_ad.toolchain.datasets.formats import RecordingFormat
 
 
@@ -51,7 +52,7 @@ class Recording:
 
 
 def read_recording(path: Path, recording_format: RecordingFormat, name: str) -> Recording:
-    """Read a CSV file as the format describes it.
+    """Read a CSV or Parquet file as the format describes it.
 
     Raises DataError, with the line number, for anything that does not fit the format: the file is
     to be trained on, so nothing is guessed or skipped.
@@ -78,6 +79,8 @@ def read_recording(path: Path, recording_format: RecordingFormat, name: str) -> 
 
 
 def _read_rows(path: Path, recording_format: RecordingFormat) -> tuple[list[Sample], list[str], str]:
+    if path.suffix.lower() == parquet.SUFFIX:
+        return parquet.read_rows(path, recording_format)
     columns = [channel.name for channel in recording_format.channels]
     label = recording_format.label_column
     try:
