@@ -13,6 +13,7 @@ from edge_ad.detect.limit import LimitRule
 from edge_ad.detect.scaler import ScalerKind
 from edge_ad.detect.score import ScoreKind
 from edge_ad.errors import ConfigurationError
+from edge_ad.toolchain.architecture import Activation
 from edge_ad.toolchain.bootstrap import BootstrapSettings
 from edge_ad.toolchain.detector_settings import DetectorSettings, HeadSettings
 
@@ -40,6 +41,9 @@ class TrainingSettings:
     patience: int = 5
     """Epochs without a better validation loss after which training stops."""
     learning_rate: float = 0.001
+    noise: float = 0.0
+    """Standard deviation, in scaled units, of the noise that is added to the windows an epoch learns from,
+    and that the network learns to take off again (a denoising autoencoder; Vincent et al. 2008). 0: none."""
     kernel_l2: float = 0.0
     """Factor of the squares of the first layer's kernel that are added to the loss (L2, weight decay)."""
     keep: Literal["best", "last"] = "best"
@@ -58,6 +62,8 @@ class TrainingSettings:
             raise ValueError("validation_share must lie between 0 and 1")
         if not 0 < self.learning_rate < 1:
             raise ValueError("learning_rate must lie between 0 and 1")
+        if not 0 <= self.noise <= 10:
+            raise ValueError("noise must lie between 0 and 10")
         if not 0 <= self.kernel_l2 <= 1:
             raise ValueError("kernel_l2 must lie between 0 and 1")
 
@@ -165,6 +171,8 @@ class BuildSettings:
 
     window_length: int = 10
     models: tuple[str, ...] = ("full", "tiny")
+    activation: Activation = "relu"
+    """Of the LSTM layers; the seed notebook's is relu."""
     precisions: tuple[Precision, ...] = ("float32", "int8")
     optimize: Optimize = "size"
     scaler: ScalerKind = "standard"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -81,9 +82,9 @@ class Trainer:
             errors = tf.reduce_mean(tf.abs(outputs - windows), axis=[1, 2])
             return tf.reduce_sum(errors * weight) / tf.reduce_sum(weight)
 
-        def step(windows: Any, weight: Any) -> Any:
+        def step(inputs: Any, windows: Any, weight: Any) -> Any:
             with tf.GradientTape() as tape:
-                loss = loss_of(windows, model(windows, training=True), weight)
+                loss = loss_of(windows, model(inputs, training=True), weight)
                 total = tf.add_n([loss, *model.losses]) if kernel_l2 else loss
             gradients = tape.gradient(total, model.trainable_variables)
             optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
@@ -92,7 +93,7 @@ class Trainer:
         def predict(windows: Any) -> Any:
             return model(windows, training=False)
 
-        self._step = tf.function(step, autograph=False, input_signature=[batch, present])
+        self._step = tf.function(step, autograph=False, input_signature=[batch, batch, present])
         self._predict = tf.function(predict, autograph=False, input_signature=[batch])
 
     def fit(
@@ -103,7 +104,7 @@ class Trainer:
     ) -> TrainedModel:
         """Train from `initial` weights on `(n, window_length, n_channels)` scaled windows.
 
-        The last windows validate; training stops as Keras's EarlyStopping does.
+        The last windows validate, without noise; training stops as Keras's EarlyStopping does.
         Raises TrainingError for too few windows or a loss that is not finite.
         """
         n_train = math.floor(len(windows) * (1 - settings.validation_share))
@@ -117,11 +118,12 @@ class Trainer:
         self._optimizer.learning_rate.assign(settings.learning_rate)
         batches = self._batches(windows[:n_train])
         validation = windows[n_train:]
+        noisy = self._noise(settings)
         losses: list[float] = []
         validation_losses: list[float] = []
         best, waited, kept = math.inf, 0, initial
         for epoch in range(settings.epochs):
-            total = sum(float(self._step(b, weight)) * n for b, weight, n in batches)
+            total = sum(float(self._step(noisy(b), b, weight)) * n for b, weight, n in batches)
             losses.append(total / n_train)
             errors = np.abs(self.predict(validation) - validation)
             validation_losses.append(float(errors.mean(dtype=np.float64)))
@@ -140,6 +142,18 @@ class Trainer:
             kept = self._weights()
         self._assign(kept)
         return TrainedModel(kept, tuple(losses), tuple(validation_losses))
+
+    def _noise(self, settings: TrainingSettings) -> Callable[[Any], Any]:
+        """What a batch becomes before the network sees it; another draw every time."""
+        if not settings.noise:
+            return lambda batch: batch
+        rng = np.random.default_rng(settings.seed)
+        tf = self._tf
+
+        def noisy(batch: Any) -> Any:
+            return batch + tf.constant(rng.normal(0, settings.noise, batch.shape).astype(np.float32))
+
+        return noisy
 
     def restore(self, weights: Weights) -> None:
         """Take weights of an earlier training, to predict with."""

@@ -77,7 +77,8 @@ class BuildPlan:
     def architecture(self, model: str) -> Architecture:
         """The shape of a model of this build."""
         encoder, decoder = MODEL_UNITS[model]
-        return Architecture(self.settings.window_length, len(self.format.channels), encoder, decoder)
+        window_length, activation = self.settings.window_length, self.settings.activation
+        return Architecture(window_length, len(self.format.channels), encoder, decoder, activation)
 
 
 def variant_name(model: str, precision: Precision) -> str:

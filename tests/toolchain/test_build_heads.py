@@ -14,9 +14,11 @@ from tests.helpers import edge_ad, pump_recording
 
 CONFIG = """
 models = ["tiny"]
+activation = "tanh"
 fit_share = 0.7
 
 [training]
+noise = 0.1
 epochs = 3
 learning_rate = 0.01
 
@@ -64,6 +66,7 @@ def test_float32_and_int8_pass_the_gate(built):
     assert bundle.manifest.score == "heads"
     detector = bundle.manifest.models[0].detector
     assert [head.kind for head in detector.heads] == ["t2", "l1", "q", "z-max"]
+    assert bundle.manifest.models[0].activation == "tanh"
     names = [channel.name for channel in bundle.manifest.channels]
     assert [n for n, on in zip(names, detector.heads[3].drifting, strict=True) if on] == [
         "Temperature",

@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -68,6 +70,28 @@ def test_one_trace_serves_every_asset_and_leaves_nothing_behind(windows, trainer
     assert first.losses == again.losses == anew.losses
     assert same(first.weights, again.weights)
     assert same(first.weights, anew.weights)
+
+
+def test_noise_is_on_what_is_seen_and_not_on_what_is_asked_for(windows, trainer):
+    """Beside Keras, batch by batch, over two epochs with the same draws."""
+    settings = dataclasses.replace(SETTINGS, epochs=2, noise=0.5)
+    initial = initial_weights(SHAPE, 0, A)
+    model = build_keras_model(SHAPE)
+    model.set_weights(initial)
+    model.compile(optimizer=load_keras().optimizers.Adam(learning_rate=0.01), loss="mae")
+    rng = np.random.default_rng(settings.seed)
+    learned = windows[: len(windows) * 9 // 10]
+    for _ in range(2):
+        for start in range(0, len(learned), 32):
+            clean = learned[start : start + 32]
+            noise = rng.normal(0, 0.5, (32, 10, 3)).astype(np.float32)
+            model.train_on_batch(clean + noise[: len(clean)], clean)
+    ours = trainer.fit(windows, dataclasses.replace(settings, keep="last"), initial)
+    for mine, theirs in zip(ours.weights, model.get_weights(), strict=True):
+        np.testing.assert_allclose(mine, theirs, atol=2e-5)
+    assert not same(
+        ours.weights, trainer.fit(windows, dataclasses.replace(SETTINGS, epochs=2), initial).weights
+    )
 
 
 def test_initial_weights_are_a_draw_per_seed_and_recording():
