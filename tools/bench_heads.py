@@ -37,6 +37,7 @@ KINDS = {
     "t2 of window-mean": HeadSettings("t2"),
     "t2 of residual-mean": HeadSettings("t2", of="residual-mean"),
     "t2, baseline of 3": HeadSettings("t2", baseline=3),
+    "t2 of window-moments": HeadSettings("t2", of="window-moments", covariance="per-channel"),
     "z-max of window-mean": HeadSettings("z-max"),
 }
 
