@@ -24,7 +24,10 @@ def test_every_command_has_its_help():
     assert set(COMMANDS) <= set(cli.list_commands(None))
 
 
-@pytest.mark.parametrize("command", [*COMMANDS, "inspect", "verify", "data describe", "data fetch skab"])
+@pytest.mark.parametrize(
+    "command",
+    [*COMMANDS, "inspect", "verify", "data describe", "data fetch skab", "fleet build", "fleet list"],
+)
 def test_help_shows_defaults_and_loads_no_framework(command):
     result = edge_ad(*command.split(), "-h", env=os.environ | {"PYTHONPROFILEIMPORTTIME": "1"})
     assert result.returncode == 0

@@ -11,6 +11,7 @@ import logging
 import os
 import secrets
 import signal
+import socket
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -27,6 +28,7 @@ _ENVIRONMENT = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # it is about to change, and warns of that
 }
 _ONE_THREAD = dict.fromkeys(("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS"), "1")
+_PATIENCE_S = 10.0
 _OBJECT_STORE = 128 << 20  # bytes: the results are some tens of kilobytes each
 
 
@@ -75,7 +77,9 @@ def _cluster(address: str | None, workers: int) -> Iterator[Any]:
     except ModuleNotFoundError as error:
         raise MissingDependencyError("--engine ray needs: pip install 'edge-ad[distributed]'") from error
     own: dict[str, Any] = {"address": address}
-    if address is None:
+    if address is not None:
+        _knock(address)
+    else:
         own = {
             "address": "local",
             "num_cpus": workers,
@@ -102,3 +106,15 @@ def _cluster(address: str | None, workers: int) -> Iterator[Any]:
         yield ray
     finally:
         ray.shutdown()
+
+
+def _knock(address: str) -> None:
+    """Is anybody there? Ray would try for minutes. Raises ConfigurationError, ConnectionFailedError."""
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdecimal():
+        raise ConfigurationError(f"--address {address!r} is not HOST:PORT, such as 10.0.0.5:6379")
+    try:
+        with socket.create_connection((host.strip("[]"), int(port)), _PATIENCE_S):
+            pass
+    except (OSError, OverflowError) as error:
+        raise ConnectionFailedError(f"no Ray cluster at {address}: {error}") from error

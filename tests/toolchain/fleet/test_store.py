@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from edge_ad.cli.fleet_index import list_
 from edge_ad.errors import ConfigurationError, OutputError, StoreError
 from edge_ad.toolchain.fleet.conditions import COLUMNS, SORTS, Condition, parse_condition
 from edge_ad.toolchain.fleet.record import AssetRecord
@@ -191,3 +192,8 @@ def test_every_column_can_be_asked_for(store):
     for name, declared in COLUMNS.items():
         value = "1" if declared.startswith(("int", "float")) else "x"
         assert store.assets([parse_condition(f"{name}={value}")]) == []
+
+
+def test_the_command_offers_the_orders_there_are():
+    [option] = [parameter for parameter in list_.params if parameter.name == "sort"]
+    assert tuple(option.type.choices) == tuple(SORTS)
