@@ -15,6 +15,10 @@ INVOKE = "invoke"
 """The measurement of the interpreter alone, with the window already handed in."""
 
 
+LONGEST_NS = 10**15
+"""Eleven days: whatever claims to have taken longer was not measured."""
+
+
 @dataclass(frozen=True)
 class Measurement:
     """One thing measured many times in one process."""
@@ -33,6 +37,8 @@ class Measurement:
             raise ValueError(f"{self.name} has no values")
         if min(self.raw_ns) < 0 or self.warmup < 0:
             raise ValueError(f"{self.name} has values below 0")
+        if not 0 < max(self.raw_ns) <= LONGEST_NS:
+            raise ValueError(f"{self.name} has no value above 0, or one that no clock measured")
 
 
 @dataclass(frozen=True)
@@ -47,6 +53,11 @@ class ColdStart:
     """The interpreter and the model are there."""
     decided_ns: int
     """The first window is full, and decided on."""
+
+    def __post_init__(self) -> None:
+        steps = (self.imported_ns, self.verified_ns, self.loaded_ns, self.decided_ns)
+        if min(steps) < 0 or not 0 < self.decided_ns <= LONGEST_NS or max(steps) > LONGEST_NS:
+            raise ValueError("a cold start has steps below 0, or that no clock measured")
 
 
 @dataclass(frozen=True)

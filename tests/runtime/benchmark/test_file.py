@@ -55,6 +55,8 @@ def measurement(parsed):
         (lambda p: p.update(sample_period_s=0), "must be above 0"),
         (lambda p: measurement(p).update(raw_ns=[]), "invoke has no values"),
         (lambda p: measurement(p).update(raw_ns=[1, -2]), "values below 0"),
+        (lambda p: measurement(p).update(raw_ns=[1, 10**400]), "no clock measured"),
+        (lambda p: measurement(p).update(raw_ns=[0, 0]), "no value above 0"),
         (
             lambda p: measurement(p).update(raw_ns=[1.5]),
             "results[0].runs[0].measurements[0].raw_ns[0] must be",
