@@ -234,9 +234,11 @@ def _rate(slot: _Slot, batch: int, settings: TrainingSettings) -> NDArray[np.flo
     if batch >= len(slot.batches):
         return np.zeros((), np.float32)
     slot.steps += 1
-    # here and not in the graph, where a power's last bit depends on how many of them there are
-    bias = math.sqrt(1 - _BETA2**slot.steps) / (1 - _BETA1**slot.steps)
-    return np.asarray(settings.learning_rate * bias, np.float32)
+    # Here and not in the graph, where a power's last bit depends on how many of them there are; in float32
+    # like Keras, whose difference from one is off by 3e-5 in the first steps.
+    one, count = np.float32(1), np.float32(slot.steps)
+    first, second = (one - np.power(np.float32(beta), count) for beta in (_BETA1, _BETA2))
+    return np.asarray(np.float32(settings.learning_rate) * np.sqrt(second) / first, np.float32)
 
 
 def _after_epoch(

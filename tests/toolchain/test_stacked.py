@@ -40,7 +40,7 @@ def same(ours, theirs):
     ("shape", "settings"),
     [
         (SHAPE, SETTINGS),
-        (DEEP, TrainingSettings(epochs=6, batch_size=10, learning_rate=0.01, kernel_l2=0.01)),
+        (DEEP, TrainingSettings(epochs=4, batch_size=10, learning_rate=0.01, kernel_l2=0.01)),
         (Architecture(1, 4, (6,), (6,)), TrainingSettings(epochs=5, patience=9, keep="last")),
     ],
 )

@@ -12,9 +12,10 @@ import os
 import secrets
 import signal
 import socket
+import sys
 from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from typing import Any
 
@@ -103,7 +104,9 @@ def _cluster(address: str | None, workers: int) -> Iterator[Any]:
         ) from error
     signal.signal(signal.SIGTERM, on_sigterm)
     try:
-        yield ray
+        # Ray tells of lost workers on standard output, which is for data.
+        with redirect_stdout(sys.stderr):
+            yield ray
     finally:
         ray.shutdown()
 

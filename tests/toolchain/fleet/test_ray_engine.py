@@ -93,7 +93,9 @@ def wait_for(something, seconds=240):
 def test_workers_and_drivers_are_killed_and_the_bundles_are_those_of_the_local_engine(plant, tmp_path):
     fleet = tmp_path / "fleet"
     process = subprocess.Popen(
-        [*COMMAND, *arguments(plant, fleet, "--engine", "ray", "--workers", "2")], stderr=subprocess.DEVNULL
+        [*COMMAND, *arguments(plant, fleet, "--engine", "ray", "--workers", "2")],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
     )
     try:
         working = wait_for(lambda: [p for p in children(process.pid) if b"ray::build_assets" in title(p)])
@@ -103,7 +105,8 @@ def test_workers_and_drivers_are_killed_and_the_bundles_are_those_of_the_local_e
         below = children(process.pid)
     finally:
         process.kill()
-        process.wait()
+        said, _ = process.communicate()
+    assert said == b"", "standard output is for data"
     assert doors == []
     wait_for(lambda: not any(map(works, below)), 60)  # nothing goes on behind its back
     again = edge_ad(*arguments(plant, fleet, "--engine", "ray", "--workers", "2", "--json"))
