@@ -29,7 +29,7 @@ from pi_tests.suite import fetch_pytest  # noqa: E402
 FOLDER = ROOT / "build" / "pi"
 WANTED_WHEEL_KB = 300
 """What our own wheel was meant to take, 1000 bytes each. It is told how far off that is."""
-LARGEST_WHEEL_KB = 900
+LARGEST_WHEEL_KB = 1100
 """What it must not exceed unnoticed."""
 
 

@@ -21,7 +21,7 @@ _NOT_FOR_DEVICES = (
     *("edge_ad/toolchain/", "edge_ad/runtime/install/", "edge_ad/bundle/SPEC.md"),
     *("edge_ad/bundle/manifest.schema.json", "edge_ad/bundle/schema.py", "edge_ad/bundle/json_schema.py"),
     *("edge_ad/profiles/schema.py", "edge_ad/profiles/firmware_configs/profile.schema.json"),
-    "edge_ad/profiles/firmware_configs/agent.toml",
+    *("edge_ad/profiles/firmware_configs/agent.toml", "edge_ad/cli/fleet"),
     *(
         f"edge_ad/cli/{name}.py"
         for name in ("build", "steps", "evaluate", "data", "progress", "deploy", "wheelhouse")
