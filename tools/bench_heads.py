@@ -72,7 +72,7 @@ def main() -> None:
     for name, head in heads.items():
         all_of_them[name] = with_heads(bundle, head)
         all_of_them[f"l1 | {name}"] = with_heads(bundle, heads["l1"], head)
-    all_of_them["all six"] = with_heads(bundle, *heads.values())
+    all_of_them["all of them"] = with_heads(bundle, *heads.values())
     streams = {name: Stream(each, variant, samples) for name, each in all_of_them.items()}
     raw: dict[str, list[int]] = {name: [] for name in streams}
     for turn in range(rounds + 2):

@@ -88,17 +88,17 @@ def precision_root(
     """
     covariance = ledoit_wolf(means) if settings.covariance == "ledoit-wolf" else np.cov(means.T, bias=True)
     covariance = np.atleast_2d(covariance)
-    if settings.covariance == "per-channel":
-        channel = np.arange(len(covariance)) % n_channels
-        covariance = np.where(channel == channel[:, np.newaxis], covariance, 0)
+    channel = np.arange(len(covariance)) % n_channels
+    apart = (settings.covariance == "per-channel") & (channel != channel[:, np.newaxis])
+    covariance = np.where(apart, 0, covariance)
     mean_variance = float(np.trace(covariance)) / len(covariance)
     if mean_variance <= _STILL**2:
         raise TrainingError("a head t2 cannot be fitted: no channel's mean changes in the fit windows")
     values, vectors = np.linalg.eigh(covariance + settings.ridge * mean_variance * np.eye(len(covariance)))
     # what rounding leaves of a variance of nothing may be below zero
     values = np.maximum(values, np.finfo(np.float64).eps * len(values) * values.max())
-    root: NDArray[np.float64] = (vectors / np.sqrt(values)) @ vectors.T
-    return root
+    root = (vectors / np.sqrt(values)) @ vectors.T
+    return np.where(apart, 0, root)  # what rounding leaves there would only take room
 
 
 def ledoit_wolf(samples: NDArray[np.float64]) -> NDArray[np.float64]:
