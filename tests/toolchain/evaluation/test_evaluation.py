@@ -231,7 +231,7 @@ def test_without_bundles_it_is_the_step_of_a_build(build_copy):
         (["pump.csv", "--bundle", "toy.edgead", "-o", "report.pdf"], 2, ".html or .md"),
         (["pump.csv", "--bundle", "toy.edgead", "-o", "no/report.md"], 1, "there is no folder no"),
         (["pump.csv", "--bundle", "no.edgead"], 3, "cannot read no.edgead"),
-        (["empty", "--bundle", "toy.edgead"], 5, "holds no .csv file"),
+        (["empty", "--bundle", "toy.edgead"], 5, "holds no .csv or .parquet file"),
         (["no.csv", "--bundle", "toy.edgead"], 5, "no.csv does not exist"),
     ],
 )
