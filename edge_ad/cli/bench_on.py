@@ -28,7 +28,8 @@ def measure_on(ctx: click.Context) -> BenchmarkFile:
     from edge_ad.toolchain.deploy.ssh import Connection
 
     given = ctx.params
-    if given["store"] is not None or given["keras"]:
+    # A store that the environment names is this machine's as well, and of no concern to the board.
+    if ctx.get_parameter_source("store") is ParameterSource.COMMANDLINE or given["keras"]:
         raise ConfigurationError("--store and --keras are for this machine, not with --on")
     to = destination(given["on"], given["port"], given["identity"], given["ssh_config"], given["jump"])
     password = sudo_password(ask=given["ask_sudo_password"])

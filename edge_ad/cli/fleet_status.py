@@ -231,7 +231,7 @@ def status(
     """
     from fnmatch import fnmatchcase
 
-    from edge_ad.errors import DeployError
+    from edge_ad.errors import ConfigurationError, DeployError
     from edge_ad.toolchain.collect.status import fleet_status
     from edge_ad.toolchain.fleet.store import FleetStore
 
@@ -241,6 +241,8 @@ def status(
         found = [each for each in found if each.host == host]
     if pattern is not None:
         found = [each for each in found if fnmatchcase(each.asset, pattern)]
+    if not found and (host is not None or pattern is not None):
+        raise ConfigurationError("no asset of the fleet is of that --host and --asset")
     if only:
         found = [each for each in found if {*each.flags, each.advice} & set(only)]
     if as_json:

@@ -253,7 +253,7 @@ SKAB_BEST_SETTINGS = BuildSettings(
     protocol=ProtocolSettings(
         chosen_on="head, channels, window, limit and alarm rule on labels of valve1; the others were looked "
         "at several times meanwhile (docs/detection.md)",
-        labels_of=("valve1",),
+        labels_of=("valve1", "valve2", "other"),
     ),
 )
 """`--preset skab-best`: for SKAB's recordings; docs/detection.md says how the values were chosen.

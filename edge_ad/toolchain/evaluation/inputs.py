@@ -14,6 +14,7 @@ from edge_ad.bundle.manifest import CsvFormat
 from edge_ad.errors import ConfigurationError, DataError
 from edge_ad.runtime.sources.csv_lines import CsvLines
 from edge_ad.runtime.store.store import open_store
+from edge_ad.toolchain.datasets import parquet
 from edge_ad.toolchain.datasets.choose import choose_format
 from edge_ad.toolchain.datasets.discover import find_recordings
 from edge_ad.toolchain.datasets.formats import RecordingFormat, TrainSpan
@@ -221,6 +222,8 @@ def _as_the_bundle(path: Path, bundle: Path) -> Reading:
 
 def header(path: Path, layout: CsvFormat) -> list[str]:
     """The column names of a recording. Raises DataError."""
+    if path.suffix.lower() == parquet.SUFFIX:
+        return parquet.column_names(path)
     try:
         with path.open(encoding="utf-8", newline="\n") as file:
             return CsvLines(file, layout, [], name=str(path), strict=True).header
@@ -229,7 +232,16 @@ def header(path: Path, layout: CsvFormat) -> list[str]:
 
 
 def _in_folder(folder: Path) -> dict[str, Path]:
-    return {path.stem: path for path in sorted(folder.glob("*.edgead")) if path.is_file()}
+    """Bundles by name, at any depth, as a fleet keeps them. Raises ConfigurationError for two of a name."""
+    found: dict[str, Path] = {}
+    for path in sorted(folder.rglob("*.edgead")):
+        if path.stem in found:
+            raise ConfigurationError(
+                f"{folder} holds two bundles called {path.stem}: {found[path.stem]} and {path}"
+            )
+        if path.is_file():
+            found[path.stem] = path
+    return found
 
 
 def _digest(path: Path) -> str:

@@ -96,6 +96,10 @@ class FleetStore:
             raise ConfigurationError(
                 f"{root} holds no fleet: run 'edge-ad fleet build DATASET -o {root}' first"
             )
+        elif path.stat().st_size == 0:  # which SQLite takes for a database without tables
+            raise StoreError(
+                f"{path} is damaged (it is empty): move it away and build the fleet again into {root}"
+            )
         try:
             connection = sqlite3.connect(path, timeout=_PATIENCE_S, isolation_level=None)
         except sqlite3.OperationalError as error:

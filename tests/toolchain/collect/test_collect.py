@@ -251,6 +251,7 @@ def test_who_needs_what(fleet):
     assert "2 assets, 0 well, 1 drift, 1 old-bundle, 1 rollout-failed, 1 retrain" in shown.stdout
     assert edge_ad("fleet", "status", fleet, "--host", "pi-a", "--strict").returncode == 0
     assert edge_ad("fleet", "status", fleet, "--strict").returncode == 1
+    assert edge_ad("fleet", "status", fleet, "--host", "nohost", "--strict").returncode == 2
     every = edge_ad("fleet", "status", fleet, "--json", "--asset", "[ab]").stdout.splitlines()
     assert [json.loads(each)["asset"] for each in every] == ["a", "b"]
 

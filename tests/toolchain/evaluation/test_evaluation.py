@@ -324,3 +324,17 @@ def test_a_broken_bundle_in_a_folder(small_build, build_copy):
     broken.write_bytes(broken.read_bytes()[:-100])
     with pytest.raises(BundleError, match=r"south\.edgead"):
         evaluated(root / "data", open_bundles(build_copy / "bundles"))
+
+
+def test_bundles_are_found_at_any_depth_but_not_two_of_a_name(toy_bundle_path, tmp_path):
+    for folder in ("76", "30"):
+        (tmp_path / "bundles" / folder).mkdir(parents=True)
+    shutil.copy(toy_bundle_path, tmp_path / "bundles" / "76" / "pump.edgead")
+    pump_recording(tmp_path / "pump.csv", 3)
+    arguments = ["evaluate", "pump.csv", "--bundle", "bundles", "--no-baselines"]
+    result = edge_ad(*arguments, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    shutil.copy(toy_bundle_path, tmp_path / "bundles" / "30" / "pump.edgead")
+    result = edge_ad(*arguments, cwd=tmp_path)
+    assert result.returncode == 2
+    assert "two bundles called pump" in " ".join(result.stderr.split())

@@ -197,3 +197,9 @@ def test_every_column_can_be_asked_for(store):
 def test_the_command_offers_the_orders_there_are():
     [option] = [parameter for parameter in list_.params if parameter.name == "sort"]
     assert tuple(option.type.choices) == tuple(SORTS)
+
+
+def test_an_empty_file_is_no_index(tmp_path):
+    (tmp_path / "fleet.sqlite3").touch()
+    with pytest.raises(StoreError, match="it is empty"):
+        FleetStore.open(tmp_path)
