@@ -107,9 +107,9 @@ def open_bundles(path: Path) -> Run:
     """A bundle for every recording, or a folder with one for each. Raises ConfigurationError."""
     if not path.is_dir():
         return Run(str(path), {"": path})
-    found = _in_folder(path)
-    if not found and (path / "build.json").exists():
+    if (path / "build.json").exists():
         raise ConfigurationError(f"{path} is the folder of a build: give it with --build {path}")
+    found = _in_folder(path)
     if not found:
         raise ConfigurationError(f"{path} holds no .edgead file")
     return Run(str(path), found)

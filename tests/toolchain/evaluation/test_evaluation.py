@@ -310,7 +310,7 @@ def test_folders_without_bundles(build_copy, tmp_path):
     with pytest.raises(ConfigurationError, match=rf"give it with --build {build_copy}"):
         open_bundles(build_copy)
     with pytest.raises(ConfigurationError, match=r"holds no \.edgead file"):
-        open_bundles(tmp_path)
+        open_bundles(build_copy / "work")
     shutil.rmtree(build_copy / "bundles")
     with pytest.raises(ConfigurationError, match=f"run 'edge-ad pack {build_copy}' first"):
         open_build(build_copy)
