@@ -356,7 +356,7 @@ def test_bench_there(prepared, server, toy_bundle_path, tmp_path, what):
     )
     assert result.returncode == 0, result.stderr
     measured = json.loads(output.read_text())
-    assert measured["asset"] == "toy"
+    assert measured["bundle"]["asset"] == "toy"
     assert "tiny-int8" in result.stdout
     assert "verdict:" in result.stdout
     assert (main_pid(server), everything(server)) == (pid, before)

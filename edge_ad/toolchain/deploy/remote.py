@@ -54,4 +54,7 @@ def run_there(
             apply(board, prepared, say)
     program = f"{prepared.facts.prefix}/releases/{prepared.order.runtime.release}/bin/edge-ad"
     file = board.upload("bench.edgead", bundles.read_bytes(Path(bundle)))
-    return RemoteOutput(*board.show(program, command, file, *options))
+    # The board's own store is of no concern to a file that was checked here, and may not be readable for the
+    # account that logs in.
+    no_store = f"{board.login.uploads}/no-store"
+    return RemoteOutput(*board.show(program, command, file, *options, "--store", no_store))
