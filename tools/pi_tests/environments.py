@@ -15,6 +15,7 @@ _EVERY_FOURTH = tuple(f"{variant}/4" for variant in EVERYTHING)
 _SLOW_IN_NUMPY = ("tiny-float32", "tiny-int8/4", "tiny-int8-full/4")
 """What a board without an interpreter takes on all; of the others numpy needs twice and ten times as long."""
 _MOSTLY_HELD = ("tiny-float32", "tiny-int8", "tiny-int8-full/4")
+"""The integer-only form takes as long as the others together and is nobody's default."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,14 @@ def environments() -> list[Environment]:
                 not_held=("tiny-int8-full",),
             ),
         ),
-        Environment("arm64-bookworm", "arm64-bookworm", "ai-edge-litert", extra="[device]", largest_mb=120),
+        Environment(
+            "arm64-bookworm",
+            "arm64-bookworm",
+            "ai-edge-litert",
+            extra="[device]",
+            largest_mb=120,
+            decides=_MOSTLY_HELD,
+        ),
         # The same interpreter as in bookworm, for another Python.
         Environment(
             "arm64-trixie",
@@ -118,10 +126,16 @@ def environments() -> list[Environment]:
             "tflite-runtime",
             packages=("tflite-runtime==2.14.0", "numpy<2"),
             python=_python311(),
+            decides=_MOSTLY_HELD,
             leeway=Leeway(_INT8_KERNELS, not_held=("tiny-int8-full",)),
         ),
         Environment(
-            "here-ai-edge-litert", None, "ai-edge-litert", extra="[device,signing]", python=sys.executable
+            "here-ai-edge-litert",
+            None,
+            "ai-edge-litert",
+            extra="[device,signing]",
+            python=sys.executable,
+            decides=_MOSTLY_HELD,
         ),
     ]
 
