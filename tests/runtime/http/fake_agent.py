@@ -162,7 +162,8 @@ class FakeAgent:
             return "warming", None
         if kind.state == "unknown" and self.now - second < 95:
             return "unknown", None
-        if second % 611 < 11 and second < self.now - 90:
+        # Counted from the start, so that such a gap is at the same place whatever the time of day.
+        if (second - math.floor(self.started) + 300) % 611 < 11 and second < self.now - 90:
             return "unknown", None
         phase = sum(map(ord, kind.name))
         noise = math.sin(second * 12.9898 + phase) * 43758.5453
