@@ -74,9 +74,8 @@ def build(
     from edge_ad.toolchain.fleet.sources import find_sources
     from edge_ad.toolchain.workspace import Workspace
 
-    if overrides["models"] is None and preset != "bearing" and not _says_models(config):
-        overrides["models"] = "tiny"
-    settings = build_settings(config, preset, **overrides)
+    default_models = None if preset == "bearing" else ("tiny",)
+    settings = build_settings(config, preset, default_models=default_models, **overrides)
     sources = find_sources(dataset)
     recording_format, found_preset = _choose_format(dataset, sources, preset, format_file)
     plan = FleetPlan(dataset, recording_format, settings, found_preset)
@@ -85,18 +84,6 @@ def build(
         output, plan, sources, _engine(engine, address, workers), assets_per_task=assets_per_task, watch=_show
     )
     _report(output, tally, missing, as_json)
-
-
-def _says_models(config: Path | None) -> bool:
-    """Whether the file has the key; what else may be wrong with it is told where it is read."""
-    import tomllib
-
-    if config is None:
-        return False
-    try:
-        return "models" in tomllib.loads(config.read_text())
-    except (OSError, ValueError):
-        return False
 
 
 def _engine(kind: str, address: str | None, workers: int | None) -> Engine:

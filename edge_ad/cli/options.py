@@ -178,6 +178,7 @@ def build_settings(
     config: Path | None,
     preset: str | None = None,
     *,
+    default_models: tuple[str, ...] | None = None,
     models: str | None,
     precisions: str | None,
     variants: str | None,
@@ -191,12 +192,14 @@ def build_settings(
 ) -> Any:
     """The settings of `--config`, overridden by what stands on the command line.
 
-    Raises ConfigurationError.
+    `default_models` stand in for the preset's. Raises ConfigurationError.
     """
     from edge_ad.errors import ConfigurationError
     from edge_ad.toolchain.settings import load_settings, preset_settings
 
     settings = preset_settings(preset)
+    if default_models is not None:
+        settings = dataclasses.replace(settings, models=default_models)
     if config:
         settings = load_settings(config, settings)
 

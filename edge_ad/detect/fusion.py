@@ -66,7 +66,7 @@ class HeadScorer:
             raise ValueError(problem)
         self._errors: NDArray[np.float32] = np.empty((1, window_length, n_channels), np.float32)
         self._residual: _Rows = self._errors[0]
-        self._needs_errors = any(head.needs_network for head in heads.heads)
+        self._needs_errors = heads.needs_network
         functions = [_function(head, window_length, n_channels) for head in heads.heads]
         self._first, self._others = functions[0], functions[1:]
         self._fuse = self._largest if heads.fusion == "max" else self._sum

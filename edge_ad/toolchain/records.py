@@ -118,7 +118,7 @@ class Records:
         if record is None or record.weights_key != self.weights_key(asset, model):
             return None
         name = f"{model}.weights.npz"
-        return record if _digest(path.with_name(name)) == record.files.get(name, "") else None
+        return record if file_sha256(path.with_name(name)) == record.files.get(name, "") else None
 
     def conversion_key(self, asset: AssetSource, model: str, precision: Precision) -> str:
         """Key of what a conversion depends on. Raises ConfigurationError: train first."""
@@ -174,7 +174,7 @@ class Records:
             record is not None
             and record.key == key
             and bool(record.files)
-            and all(_digest(path.with_name(name)) == digest for name, digest in record.files.items())
+            and all(file_sha256(path.with_name(name)) == digest for name, digest in record.files.items())
         )
 
     def _require(self, path: Path, cls: type[R], key: str, step: str) -> R:
@@ -197,12 +197,13 @@ def _flaw(path: Path, record: _Record | None, key: str) -> str:
         return f"{path} does not fit the plan"
     for name, digest in record.files.items():
         file = path.with_name(name)
-        if (found := _digest(file)) != digest:
+        if (found := file_sha256(file)) != digest:
             return f"{file} {'is missing' if found is None else 'is damaged, or was changed since'}"
     return f"{path} names no files"
 
 
-def _digest(path: Path) -> str | None:
+def file_sha256(path: Path) -> str | None:
+    """Digest of a file's bytes; None for one that cannot be read."""
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()

@@ -6,7 +6,6 @@ whatever becomes of it or of the workers: the same command again does what is le
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -20,6 +19,7 @@ from edge_ad.toolchain.fleet.record import AssetRecord
 from edge_ad.toolchain.fleet.sources import Source
 from edge_ad.toolchain.fleet.store import FleetStore
 from edge_ad.toolchain.fleet.work import AssetResult, FleetTask
+from edge_ad.toolchain.records import file_sha256
 
 ASSETS_PER_TASK = 32
 """Twice the slots of the stack: long enough to keep them busy, short enough to lose."""
@@ -102,16 +102,8 @@ def _is_done(root: Path, record: AssetRecord | None, source: Source, settings_di
     if not source.stamp:
         return False  # nobody can tell whether the recording has changed
     if record.state == "built":
-        return _digest(root / record.bundle_path) == record.sha256
+        return file_sha256(root / record.bundle_path) == record.sha256
     return record.state == "gate-failed"
-
-
-def _digest(path: Path) -> str | None:
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError:
-        return None
 
 
 def _results(
