@@ -255,10 +255,11 @@ def _run(
 def _open(input_: str, stack: ExitStack) -> tuple[Iterable[str], str]:
     """Lines of the input, and what to call it. Bytes that are not UTF-8 spoil their cell only."""
     from edge_ad.errors import DataError
+    from edge_ad.runtime.sources.interruptible import interruptible
 
     if input_ == "-":
-        stream = io.TextIOWrapper(sys.stdin.buffer, encoding="utf-8", errors="replace", newline="\n")
-        return stream, "standard input"
+        reader = stack.enter_context(interruptible(sys.stdin.fileno()))
+        return io.TextIOWrapper(reader, encoding="utf-8", errors="replace", newline="\n"), "standard input"
     try:
         file = Path(input_).open(encoding="utf-8", errors="replace", newline="\n")  # noqa: SIM115
         return stack.enter_context(file), input_

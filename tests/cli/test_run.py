@@ -1,6 +1,10 @@
 """What `edge-ad run` can be told beside a bundle and an input."""
 
 import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -100,3 +104,33 @@ def test_episodes_on_a_full_disk_end_no_monitoring(toy_bundle_path, toy_csv):
     result = edge_ad("run", toy_bundle_path, toy_csv, "--episodes", "/dev/full")
     assert len(decided(result)) == 185
     assert "episodes cannot be written to /dev/full for now: No space left on device" in result.stderr
+
+
+def test_a_signal_just_before_waiting_is_heeded(toy_bundle_path, toy_csv, tmp_path):
+    """The shim sends it where a plain read would not see it until the next sample."""
+    compiler = shutil.which("cc") or shutil.which("gcc")
+    if compiler is None:
+        pytest.skip("needs a C compiler for the shim that interrupts: apt-get install gcc")
+    shim = tmp_path / "shim.so"
+    source = Path(__file__).parent / "silent_stream.c"
+    subprocess.run([compiler, "-shared", "-fPIC", "-o", shim, source, "-ldl"], check=True)
+    silent, samples = os.pipe()
+    lines = toy_csv.read_text().splitlines(keepends=True)[:31]
+    os.write(samples, "".join(lines).encode())  # all there before the first read
+    try:
+        result = edge_ad(
+            "run",
+            toy_bundle_path,
+            "-",
+            "--summary",
+            "json",
+            env=os.environ | {"LD_PRELOAD": str(shim)},
+            stdin=silent,
+            timeout=60,
+        )
+    finally:
+        os.close(samples)
+        os.close(silent)
+    assert result.returncode == 130
+    assert len(result.stdout.splitlines()) == 30
+    assert json.loads(result.stderr.splitlines()[-1])["interrupted"]
