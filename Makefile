@@ -43,8 +43,9 @@ pictures: setup
 	$(BIN)/edge-ad build --preset pump -o $(DEMO) > /dev/null
 	$(BIN)/python tools/make_pictures.py $(DEMO) docs
 
+# A worker per core, of which each takes whole files; every one loads TensorFlow, hence not more than four.
 test: setup lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 # SKAB names the folder of the recordings: make bench-convert SKAB=skab
 bench-convert: setup
