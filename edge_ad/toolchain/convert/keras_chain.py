@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from edge_ad.toolchain.architecture import Architecture, Weights
+from edge_ad.toolchain.architecture import Architecture, LstmArchitecture, Weights
 from edge_ad.toolchain.tensorflow import load_keras
 
 _EXPECTED = "LSTM layers, RepeatVector, LSTM layers that return sequences, and a Dense layer per time step"
@@ -71,7 +71,7 @@ def find_architecture(model: Any) -> tuple[tuple[Architecture, Weights] | None, 
         return None, problems
     channels = int(walk.weights[0].shape[0])
     activation = walk.activations[0]
-    shape = Architecture(walk.steps, channels, tuple(walk.encoder), tuple(walk.decoder), activation)
+    shape = LstmArchitecture(walk.steps, channels, tuple(walk.encoder), tuple(walk.decoder), activation)
     if [weight.shape for weight in walk.weights] != shape.weight_shapes:
         return None, [f"its layers do not fit together as {_EXPECTED}"]
     return (shape, walk.weights), []

@@ -1,4 +1,4 @@
-"""Building a graph operator by operator: what the two forms of the network have in common."""
+"""Building a graph operator by operator: what the float graphs of all networks have in common."""
 
 from __future__ import annotations
 
@@ -97,6 +97,10 @@ class GraphWriter:
         """`inputs` with the given rows of its axis 1."""
         indices = self.constant(np.array(rows, np.int32))
         return self.operator("GATHER", [inputs, indices], shape, Options("Gather", (("axis", 1),)))
+
+    def reshape(self, inputs: int, shape: tuple[int, ...]) -> int:
+        """The same numbers in another shape."""
+        return self.operator("RESHAPE", [inputs, self.constant(np.array(shape, np.int32))], shape)
 
     def dense(self, inputs: int, weight: int, bias: int, shape: tuple[int, ...]) -> int:
         """A dense layer on the last axis; `shape` is that of the output, of two or three axes."""
