@@ -84,16 +84,23 @@ class LstmArchitecture:
         return [*arrays, weights[-2][before], weights[-1]]
 
 
+ZERO_ROW = -1
+"""Stands in a patch for a row of zeros."""
+
+
 @dataclass(frozen=True)
 class PatchLayer:
     """A dense layer that makes each of its rows from a patch: some rows of its input, side by side.
 
-    With patches of three neighbours it is a convolution; with one patch of all rows, a dense layer on the
-    whole window; with patches of one row, a dense layer per time step.
+    With patches of three neighbours it is a convolution; with patches of one row, a dense layer per time step;
+    with a single row as wide as the window, a dense layer on all of it.
     """
 
+    width: int
+    """Numbers in a row of its input, whatever rows they were in before."""
     patches: tuple[tuple[int, ...], ...]
-    """For each row that comes out, the rows that go in. A row may stand in many, and twice in one."""
+    """For each row that comes out, the rows that go in, or ZERO_ROW. A row may stand in many, and twice in
+    one."""
     units: int
     activation: Activation | None
     """None: linear."""
@@ -101,8 +108,8 @@ class PatchLayer:
     def __post_init__(self) -> None:
         if not self.patches or not self.patches[0] or len({len(patch) for patch in self.patches}) > 1:
             raise ValueError("a layer needs patches, of one length")
-        if self.units < 1:
-            raise ValueError(f"a layer needs at least one unit, not {self.units}")
+        if self.width < 1 or self.units < 1:
+            raise ValueError(f"a layer needs rows and units, not {self.width} and {self.units}")
 
     @property
     def rows(self) -> tuple[int, ...]:
@@ -123,12 +130,15 @@ class PatchArchitecture:
     def __post_init__(self) -> None:
         if min(self.window_length, self.n_channels, len(self.layers)) < 1:
             raise ValueError("the window, the channels and the layers need a size of at least 1")
-        n_rows = self.window_length
+        numbers = self.window_length * self.n_channels
         for layer in self.layers:
-            if not 0 <= min(layer.rows) <= max(layer.rows) < n_rows:
+            n_rows, rest = divmod(numbers, layer.width)
+            if rest:
+                raise ValueError(f"{numbers} numbers are no rows of {layer.width}")
+            if not ZERO_ROW <= min(layer.rows) <= max(layer.rows) < n_rows:
                 raise ValueError(f"a patch lies outside of its {n_rows} rows")
-            n_rows = len(layer.patches)
-        if n_rows * self.layers[-1].units != self.window_length * self.n_channels:
+            numbers = len(layer.patches) * layer.units
+        if numbers != self.window_length * self.n_channels:
             raise ValueError("the last layer's numbers are not as many as a window's")
 
     @property
@@ -137,16 +147,11 @@ class PatchArchitecture:
         return next((layer.activation for layer in self.layers if layer.activation), "relu")
 
     @property
-    def widths(self) -> list[int]:
-        """Numbers in a row of every layer's input."""
-        return [self.n_channels, *(layer.units for layer in self.layers[:-1])]
-
-    @property
     def weight_shapes(self) -> list[tuple[int, ...]]:
         """Shapes of all weights in order: per layer kernel `(rows of a patch * width, units)` and bias."""
         shapes: list[tuple[int, ...]] = []
-        for layer, width in zip(self.layers, self.widths, strict=True):
-            shapes += [(len(layer.patches[0]) * width, layer.units), (layer.units,)]
+        for layer in self.layers:
+            shapes += [(len(layer.patches[0]) * layer.width, layer.units), (layer.units,)]
         return shapes
 
     @property
@@ -160,16 +165,19 @@ class PatchArchitecture:
         return sum(map(prod, self.weight_shapes))
 
     def reordered(self, weights: Weights, rng: np.random.Generator) -> Weights:
-        """The same network with the units of every layer but the last in another order."""
+        """The same network with the units of every layer in another order, but of the last and of those whose
+        rows are cut anew.
+        """
         arrays: Weights = []
-        before = np.arange(self.n_channels)
-        for layer, (kernel, bias) in zip(self.layers, patch_layers(weights), strict=True):
-            order = rng.permutation(layer.units)
-            if layer is self.layers[-1]:
-                order = np.arange(layer.units)
-            inputs = np.arange(len(kernel)).reshape(-1, len(before))[:, before].ravel()
+        before = np.arange(self.layers[0].width)
+        following = [layer.width for layer in self.layers[1:]]
+        for layer, width, (kernel, bias) in zip(
+            self.layers, [*following, 0], patch_layers(weights), strict=True
+        ):
+            order = rng.permutation(layer.units) if layer.units == width else np.arange(layer.units)
+            inputs = np.arange(len(kernel)).reshape(-1, layer.width)[:, before].ravel()
             arrays += [kernel[inputs][:, order], bias[order]]
-            before = order
+            before = order if layer.units == width else np.arange(width)
         return arrays
 
 

@@ -64,15 +64,17 @@ def _convolutional(
     """
     if len(shape.encoder) != len(shape.decoder):
         raise ValueError("a convolutional autoencoder has as many layers behind its code as before it")
-    layers, lengths = [], [window_length]
+    layers, lengths, width = [], [window_length], n_channels
     for units in shape.encoder:
-        layers.append(PatchLayer(_convolution(lengths[-1], _STRIDE), units, activation))
+        layers.append(PatchLayer(width, _convolution(lengths[-1], _STRIDE), units, activation))
         lengths.append(len(layers[-1].patches))
+        width = units
     for units, length in zip(shape.decoder, lengths[-2::-1], strict=True):
         # Of the doubled rows, each stands for one of those before.
         patches = tuple(tuple(row // _STRIDE for row in patch) for patch in _convolution(length, 1))
-        layers.append(PatchLayer(patches, units, activation))
-    layers.append(PatchLayer(_each(window_length), n_channels, None))
+        layers.append(PatchLayer(width, patches, units, activation))
+        width = units
+    layers.append(PatchLayer(width, tuple((row,) for row in range(window_length)), n_channels, None))
     return PatchArchitecture(window_length, n_channels, tuple(layers))
 
 
@@ -80,12 +82,11 @@ def _dense(
     shape: ModelShape, window_length: int, n_channels: int, activation: Activation
 ) -> PatchArchitecture:
     """Dense layers on the window as one row of numbers."""
-    patches: tuple[tuple[int, ...], ...] = (tuple(range(window_length)),)
-    layers = []
+    layers, width = [], window_length * n_channels
     for units in (*shape.encoder, *shape.decoder):
-        layers.append(PatchLayer(patches, units, activation))
-        patches = _each(1)
-    layers.append(PatchLayer(patches, window_length * n_channels, None))
+        layers.append(PatchLayer(width, ((0,),), units, activation))
+        width = units
+    layers.append(PatchLayer(width, ((0,),), window_length * n_channels, None))
     return PatchArchitecture(window_length, n_channels, tuple(layers))
 
 
@@ -95,8 +96,3 @@ def _convolution(n_rows: int, stride: int) -> tuple[tuple[int, ...], ...]:
     before = max((n_patches - 1) * stride + _KERNEL - n_rows, 0) // 2
     starts = range(-before, n_patches * stride - before, stride)
     return tuple(tuple(min(max(start + i, 0), n_rows - 1) for i in range(_KERNEL)) for start in starts)
-
-
-def _each(n_rows: int) -> tuple[tuple[int, ...], ...]:
-    """Every row by itself."""
-    return tuple((row,) for row in range(n_rows))

@@ -104,6 +104,8 @@ def _layers_on_patches(
     for index, (layer, (kernel, bias)) in enumerate(
         zip(architecture.layers, patch_layers(arrays), strict=True)
     ):
+        rows = rows.reshape(len(inputs), -1, layer.width)
+        rows = np.pad(rows, ((0, 0), (0, 1), (0, 0)))  # so that ZERO_ROW is the last one
         patches = [np.concatenate([rows[:, row] for row in patch], axis=1) for patch in layer.patches]
         sums = np.stack([patch @ kernel + bias for patch in patches], axis=1)
         rows = _ACTIVATIONS[layer.activation](sums) if layer.activation else sums

@@ -12,7 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_ad.errors import TrainingError
-from edge_ad.toolchain.architecture import Architecture, Draw, LstmArchitecture, PatchArchitecture, Weights
+from edge_ad.toolchain.architecture import (
+    ZERO_ROW,
+    Architecture,
+    Draw,
+    LstmArchitecture,
+    PatchArchitecture,
+    Weights,
+)
 from edge_ad.toolchain.settings import TrainingSettings
 from edge_ad.toolchain.tensorflow import load_keras, load_tensorflow
 
@@ -68,10 +75,14 @@ def _lstm_autoencoder(architecture: LstmArchitecture, inputs: Any, kernel_l2: fl
 def _layers_on_patches(architecture: PatchArchitecture, inputs: Any, kernel_l2: float) -> Any:
     keras = load_keras()
     x = inputs
-    for layer, width in zip(architecture.layers, architecture.widths, strict=True):
-        if layer.rows != tuple(range(x.shape[1])):
-            x = keras.ops.take(x, layer.rows, axis=1)
-        x = keras.layers.Reshape((len(layer.patches), len(layer.patches[0]) * width))(x)
+    for layer in architecture.layers:
+        n_rows = x.shape[1] * x.shape[2] // layer.width
+        x = keras.layers.Reshape((n_rows, layer.width))(x)
+        if ZERO_ROW in layer.rows:
+            x = keras.ops.pad(x, ((0, 0), (0, 1), (0, 0)))
+        if layer.rows != tuple(range(n_rows)):
+            x = keras.ops.take(x, [row % (n_rows + 1) for row in layer.rows], axis=1)
+        x = keras.layers.Reshape((len(layer.patches), len(layer.patches[0]) * layer.width))(x)
         l2 = kernel_l2 if layer is architecture.layers[0] else 0.0
         regularizer = keras.regularizers.L2(l2) if l2 else None
         x = keras.layers.Dense(layer.units, layer.activation, kernel_regularizer=regularizer)(x)

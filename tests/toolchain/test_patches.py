@@ -12,7 +12,7 @@ from edge_ad.bundle.tflite import check_model
 from edge_ad.errors import BundleModelStructureError, ConversionError, TrainingError
 from edge_ad.runtime.interpreter import ReconstructionModel
 from edge_ad.runtime.numpy_engine.model import NumpyModel
-from edge_ad.toolchain.architecture import PatchArchitecture, PatchLayer
+from edge_ad.toolchain.architecture import ZERO_ROW, PatchArchitecture, PatchLayer
 from edge_ad.toolchain.convert.converter import convert
 from edge_ad.toolchain.convert.explain import explain_tflite
 from edge_ad.toolchain.convert.flatbuffer import Graph, Operator, Options, Tensor, to_bytes
@@ -153,20 +153,24 @@ class TestDefinition:
         ("layers", "words"),
         [
             ((), "need a size of at least 1"),
-            ((PatchLayer(((0, 1), (1, 2)), 1, None),), "outside of its 2 rows"),
-            ((PatchLayer(((-1,), (0,)), 1, None),), "outside of its 2 rows"),
-            ((PatchLayer(((0,),), 1, None),), "not as many as a window's"),
-            ((PatchLayer(((0,),), 2, "relu"), PatchLayer(((1,),), 2, None)), "outside of its 1 rows"),
+            ((PatchLayer(1, ((0, 1), (1, 2)), 1, None),), "outside of its 2 rows"),
+            ((PatchLayer(1, ((-2,), (0,)), 1, None),), "outside of its 2 rows"),
+            ((PatchLayer(1, ((0,),), 1, None),), "not as many as a window's"),
+            ((PatchLayer(3, ((0,),), 2, None),), "2 numbers are no rows of 3"),
+            ((PatchLayer(2, ((0,),), 2, "relu"), PatchLayer(2, ((1,),), 2, None)), "outside of its 1 rows"),
         ],
     )
     def test_layers_that_do_not_fit(self, layers, words):
         with pytest.raises(ValueError, match=words):
             PatchArchitecture(2, 1, layers)
 
-    @pytest.mark.parametrize(("patches", "units"), [((), 1), (((),), 1), (((0,), (0, 1)), 1), (((0,),), 0)])
-    def test_layers_that_are_none(self, patches, units):
+    @pytest.mark.parametrize(
+        ("width", "patches", "units"),
+        [(1, (), 1), (1, ((),), 1), (1, ((0,), (0, 1)), 1), (1, ((0,),), 0), (0, ((0,),), 1)],
+    )
+    def test_layers_that_are_none(self, width, patches, units):
         with pytest.raises(ValueError, match="a layer needs"):
-            PatchLayer(patches, units, None)
+            PatchLayer(width, patches, units, None)
 
 
 class TestSettings:
@@ -338,17 +342,21 @@ class TestForms:
 
 @st.composite
 def networks(draw):
-    """Layers on any patches: rows left out, repeated, in any order."""
+    """Layers on any patches: rows left out, repeated, of zeros, in any order, cut anew."""
     length, channels = draw(st.integers(1, 12)), draw(st.integers(1, 5))
-    n_rows, layers = length, []
+    numbers, layers = length * channels, []
     for _ in range(draw(st.integers(0, 3))):
-        patch = st.lists(st.integers(0, n_rows - 1), min_size=(n := draw(st.integers(1, 4))), max_size=n)
+        width = draw(st.sampled_from([n for n in range(1, numbers + 1) if numbers % n == 0]))
+        patch = st.lists(
+            st.integers(ZERO_ROW, numbers // width - 1), min_size=(n := draw(st.integers(1, 4))), max_size=n
+        )
         patches = draw(st.lists(patch.map(tuple), min_size=1, max_size=8))
         activation = draw(st.sampled_from(["relu", "tanh", None]))
-        layers.append(PatchLayer(tuple(patches), draw(st.integers(1, 20)), activation))
-        n_rows = len(patches)
-    last = tuple((draw(st.integers(0, n_rows - 1)),) for _ in range(length))
-    return PatchArchitecture(length, channels, (*layers, PatchLayer(last, channels, None)))
+        layers.append(PatchLayer(width, tuple(patches), draw(st.integers(1, 20)), activation))
+        numbers = len(patches) * layers[-1].units
+    width = layers[-1].units if layers else channels
+    last = tuple((draw(st.integers(ZERO_ROW, numbers // width - 1)),) for _ in range(length))
+    return PatchArchitecture(length, channels, (*layers, PatchLayer(width, last, channels, None)))
 
 
 @settings(max_examples=60, deadline=None)

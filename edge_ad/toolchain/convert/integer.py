@@ -85,23 +85,21 @@ class _IntegerGraph:
     def to_bytes(self) -> bytes:
         shape, graph = self._architecture, self._graph
         steps, n_encoders = shape.window_length, len(shape.encoder)
-        inputs = self._graph.tensor(Tensor((1, steps, shape.n_channels), "int8", None, self._ranges["input"]))
-        sequence, scale = inputs, self._ranges["input"]
+        inputs = graph.tensor(Tensor((1, steps, shape.n_channels), "int8", None, self._ranges["input"]))
+        sequence = inputs
         hidden: list[int] = []
         for index, layer in enumerate(self._layers):
             if index == n_encoders:
-                hidden = self._lstm(index, layer, hidden[-1], scale, steps, repeated=True)
+                hidden = self._lstm(index, layer, hidden[-1], steps, repeated=True)
             else:
-                hidden = self._lstm(index, layer, sequence, scale, steps, repeated=False)
-            scale = self._ranges[f"{index}.hidden"]
+                hidden = self._lstm(index, layer, sequence, steps, repeated=False)
             if index != n_encoders - 1:
                 options = Options("Concatenation", (("axis", 0),))
-                sequence = self._graph.operator(
-                    "CONCATENATION", hidden, (steps, len(layer[1])), scale, options
-                )
+                scale = self._ranges[f"{index}.hidden"]
+                sequence = graph.operator("CONCATENATION", hidden, (steps, len(layer[1])), scale, options)
         kernel, bias = self._dense
-        flat = graph.product(sequence, scale, kernel, bias, [steps], self._ranges["output"])
-        outputs = graph.reshape(flat, (1, steps, shape.n_channels), self._ranges["output"])
+        flat = graph.product(sequence, kernel, bias, [steps], self._ranges["output"])
+        outputs = graph.reshape(flat, (1, steps, shape.n_channels))
         return graph.to_bytes(inputs, outputs)
 
     def _lstm(
@@ -109,7 +107,6 @@ class _IntegerGraph:
         index: int,
         layer: Sequence[NDArray[np.float32]],
         inputs: int,
-        scale: Quantization,
         steps: int,
         *,
         repeated: bool,
@@ -124,8 +121,8 @@ class _IntegerGraph:
         activation = self._architecture.activation
         rows = 1 if repeated else steps
         from_input = ranges("from-input")
-        projected = graph.product(inputs, scale, kernel, bias, [rows], from_input)
-        projected_c = graph.product(inputs, scale, kernel_c, bias_c, [rows], from_input)
+        projected = graph.product(inputs, kernel, bias, [rows], from_input)
+        projected_c = graph.product(inputs, kernel_c, bias_c, [rows], from_input)
         hidden = cell = None
         states: list[int] = []
         shape = (1, units)
@@ -133,10 +130,10 @@ class _IntegerGraph:
             sums = projected if repeated else self._row(projected, step, 3 * units, from_input)
             sum_c = projected_c if repeated else self._row(projected_c, step, units, from_input)
             if hidden is not None:
-                h, to = ranges("hidden"), ranges("from-hidden")
-                added = graph.product(hidden, h, recurrent, np.zeros_like(bias), [1], to)
+                to = ranges("from-hidden")
+                added = graph.product(hidden, recurrent, np.zeros_like(bias), [1], to)
                 sums = graph.operator("ADD", [sums, added], (1, 3 * units), ranges("gates"), Options("Add"))
-                added = graph.product(hidden, h, recurrent_c, np.zeros_like(bias_c), [1], to)
+                added = graph.product(hidden, recurrent_c, np.zeros_like(bias_c), [1], to)
                 relu = fused("relu") if activation == "relu" else ()
                 between = ranges("candidate" if activation == "relu" else "candidate-sum")
                 sum_c = graph.operator("ADD", [sum_c, added], shape, between, Options("Add", relu))

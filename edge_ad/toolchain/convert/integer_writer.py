@@ -33,7 +33,6 @@ class IntegerWriter:
     def product(
         self,
         inputs: int,
-        scale: Quantization,
         kernel: NDArray[np.float32],
         bias: NDArray[np.float32],
         rows: Sequence[int],
@@ -41,6 +40,7 @@ class IntegerWriter:
     ) -> int:
         """`(*rows, inputs) @ kernel + bias`."""
         # The bias is stored in products of both scales: the weights' own is so large that it fits.
+        scale = self._scale(inputs)
         stored, weights = quantize_matrix(kernel.T)
         least = float(np.abs(bias).max()) / _LARGEST_BIAS / scale.scale
         if weights.scale < least:
@@ -55,14 +55,33 @@ class IntegerWriter:
         options = Options("FullyConnected", (("keepNumDims", True),) if len(rows) > 1 else ())
         return self.operator("FULLY_CONNECTED", tensors, (*rows, kernel.shape[1]), to, options, version=4)
 
-    def gather(self, inputs: int, rows: tuple[int, ...], shape: tuple[int, ...], scale: Quantization) -> int:
+    def gather(self, inputs: int, rows: tuple[int, ...], shape: tuple[int, ...]) -> int:
         """`inputs` with the given rows of its axis 1."""
         options = Options("Gather", (("axis", 1),))
-        return self.operator("GATHER", [inputs, self.indices(rows)], shape, scale, options)
+        return self.operator("GATHER", [inputs, self.indices(rows)], shape, self._scale(inputs), options)
 
-    def reshape(self, inputs: int, shape: tuple[int, ...], scale: Quantization) -> int:
+    def reshape(self, inputs: int, shape: tuple[int, ...]) -> int:
         """The same numbers in another shape."""
-        return self.operator("RESHAPE", [inputs, self.indices(shape)], shape, scale, version=1)
+        tensors = [inputs, self.indices(shape)]
+        return self.operator("RESHAPE", tensors, shape, self._scale(inputs), version=1)
+
+    def zeros_below(self, inputs: int, shape: tuple[int, ...]) -> int:
+        """`(1, rows, width)` with a row of zeros at its end: a number times nothing, since constants are no
+        values that could be put there.
+        """
+        (_, rows, width), scale = shape, self._scale(inputs)
+        begin, size = self.indices((0, 0, 0)), self.indices((1, 1, 1))
+        number = self.operator("SLICE", [inputs, begin, size], (1, 1, 1), scale, Options("Slice"))
+        flat = self.reshape(number, (1, 1))
+        zeros = self.product(flat, np.zeros((1, width), np.float32), np.zeros(width, np.float32), [1], scale)
+        parts = [self.reshape(inputs, (rows, width)), zeros]
+        options = Options("Concatenation", (("axis", 0),))
+        joined = self.operator("CONCATENATION", parts, (rows + 1, width), scale, options)
+        return self.reshape(joined, (1, rows + 1, width))
+
+    def _scale(self, tensor: int) -> Quantization:
+        """How an int8 tensor is stored."""
+        return self._graph.tensors[tensor].quantization or Quantization(1.0)
 
     def split(self, inputs: int, parts: int, shape: tuple[int, ...]) -> list[int]:
         """Equal parts of the columns of what a LOGISTIC gave."""
