@@ -92,8 +92,8 @@ ZERO_ROW = -1
 class PatchLayer:
     """A dense layer that makes each of its rows from a patch: some rows of its input, side by side.
 
-    With patches of three neighbours it is a convolution; with patches of one row, a dense layer per time step;
-    with a single row as wide as the window, a dense layer on all of it.
+    With patches of three neighbours it is a convolution; with patches of one row, a dense layer per time
+    step; with a single row as wide as the window, a dense layer on all of it.
     """
 
     width: int
