@@ -126,7 +126,9 @@ def settings_options(function: F) -> F:
     for option in (
         click.option("--config", type=PATH, help="TOML file with build settings."),
         click.option(
-            "--models", help="Comma-separated: full, tiny; stacked of --preset bearing.  [default: full,tiny]"
+            "--models",
+            help="Comma-separated: full, tiny, conv, dense; stacked of --preset bearing.  "
+            "[default: full,tiny]",
         ),
         click.option(
             "--precisions", help="Comma-separated: float32, int8, int8-full.  [default: float32,int8]"

@@ -16,14 +16,7 @@ from edge_ad.errors import ConfigurationError
 from edge_ad.toolchain.architecture import Activation
 from edge_ad.toolchain.bootstrap import BootstrapSettings
 from edge_ad.toolchain.detector_settings import DetectorSettings, HeadSettings
-
-MODEL_UNITS: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
-    "full": ((100,), (100,)),
-    "tiny": ((16,), (16,)),
-    "stacked": ((16, 4), (4, 16)),
-}
-"""LSTM units of the encoder's and of the decoder's layers: the two of SKAB, and that of the bearing post."""
-
+from edge_ad.toolchain.models import MODELS
 
 Optimize = Literal["size", "speed", "auto"]
 """What a converted form is made for: see `edge_ad.toolchain.convert`."""
@@ -172,7 +165,7 @@ class BuildSettings:
     window_length: int = 10
     models: tuple[str, ...] = ("full", "tiny")
     activation: Activation = "relu"
-    """Of the LSTM layers; the seed notebook's is relu."""
+    """Of all layers but the last; the seed notebook's is relu."""
     precisions: tuple[Precision, ...] = ("float32", "int8")
     optimize: Optimize = "size"
     scaler: ScalerKind = "standard"
@@ -205,8 +198,13 @@ class BuildSettings:
             raise ValueError("window_length must be at least 1")
         if not 0 < self.fit_share <= 1:
             raise ValueError("fit_share must lie above 0 and at most at 1")
-        if not self.models or not set(self.models) <= set(MODEL_UNITS):
-            raise ValueError(f"models can be {', '.join(MODEL_UNITS)}")
+        if not self.models or not set(self.models) <= set(MODELS):
+            raise ValueError(f"models can be {', '.join(MODELS)}")
+        for model in self.models:
+            if self.window_length < (shortest := MODELS[model].shortest_window):
+                raise ValueError(
+                    f"window_length is {self.window_length}, and the model {model} needs at least {shortest}"
+                )
         if len(set(self.precisions)) < len(self.precisions) or len(set(self.models)) < len(self.models):
             raise ValueError("a model or a precision stands twice")
         if "float32" not in self.precisions:

@@ -4,7 +4,8 @@ Networks this small cost TensorFlow more in starting operators than in arithmeti
 up to 16 assets at once. An asset takes a slot, trains with an optimizer and an early stopping of its own, and
 leaves it to the next; with fewer assets the computation narrows, and idle slots compute on zeros. The weights
 of an asset, to the last bit, do not depend on which others are trained beside it, nor in which slot. They
-differ from those of `train.Trainer` by rounding: it adds up in another order.
+differ from those of `train.Trainer` by rounding: it adds up in another order. That is for LSTM layers; what
+has none trains so fast that `train_jobs` has it done by `train.Trainer`, one asset after the other.
 """
 
 from __future__ import annotations
@@ -19,10 +20,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_ad.errors import TrainingError
-from edge_ad.toolchain.architecture import Architecture, Weights, lstm_layers
+from edge_ad.toolchain.architecture import Architecture, LstmArchitecture, Weights, lstm_layers
 from edge_ad.toolchain.settings import TrainingSettings
 from edge_ad.toolchain.tensorflow import load_tensorflow
-from edge_ad.toolchain.train import TrainedModel
+from edge_ad.toolchain.train import TrainedModel, trainer_for
 
 WIDTHS = (2, 4, 8, 16)
 """Numbers of slots, each with a graph of its own. More were no faster. Of one slot, TensorFlow multiplies
@@ -67,7 +68,7 @@ class _Slot:
 class _Graph:
     """The computation for a number of slots: all arrays have them as their leading axis."""
 
-    def __init__(self, architecture: Architecture, batch_size: int, kernel_l2: float, slots: int) -> None:
+    def __init__(self, architecture: LstmArchitecture, batch_size: int, kernel_l2: float, slots: int) -> None:
         tf = load_tensorflow()
         parameters = [tf.TensorSpec((slots, *shape), tf.float32) for shape in architecture.weight_shapes]
         window = (architecture.window_length, architecture.n_channels)
@@ -111,7 +112,7 @@ class StackedTrainer:
 
     def __init__(
         self,
-        architecture: Architecture,
+        architecture: LstmArchitecture,
         batch_size: int,
         kernel_l2: float = 0.0,
         widths: Sequence[int] = WIDTHS,
@@ -267,7 +268,7 @@ def _after_epoch(
     return TrainedModel(kept, tuple(slot.losses), tuple(slot.validation_losses))
 
 
-def _reconstruct(tf: Any, architecture: Architecture, weights: Sequence[Any], windows: Any) -> Any:
+def _reconstruct(tf: Any, architecture: LstmArchitecture, weights: Sequence[Any], windows: Any) -> Any:
     """What the autoencoders make of `(slots, batch, window_length, n_channels)` windows."""
     steps, layers = architecture.window_length, lstm_layers(weights)
     activate = {"relu": tf.nn.relu, "tanh": tf.tanh}[architecture.activation]
@@ -304,7 +305,27 @@ def _lstm(tf: Any, layer: Sequence[Any], inputs: list[Any], activate: Any) -> li
 
 @cache
 def stacked_trainer_for(
-    architecture: Architecture, batch_size: int, kernel_l2: float = 0.0
+    architecture: LstmArchitecture, batch_size: int, kernel_l2: float = 0.0
 ) -> StackedTrainer:
     """The process's one trainer for a shape."""
     return StackedTrainer(architecture, batch_size, kernel_l2)
+
+
+def train_jobs(
+    architecture: Architecture, jobs: Sequence[TrainingJob], settings: TrainingSettings
+) -> list[TrainedModel | TrainingError]:
+    """Train each job, in the order given; an error ends its own job only.
+
+    LSTM layers side by side, others one by one; either way as in every other order and company.
+    """
+    if isinstance(architecture, LstmArchitecture):
+        stack = stacked_trainer_for(architecture, settings.batch_size, settings.kernel_l2)
+        return stack.fit(jobs, settings)
+    trainer = trainer_for(architecture, settings.batch_size, settings.kernel_l2)
+    results: list[TrainedModel | TrainingError] = []
+    for job in jobs:
+        try:
+            results.append(trainer.fit(job.windows, settings, job.initial))
+        except TrainingError as error:
+            results.append(error)
+    return results

@@ -12,7 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_ad.errors import TrainingError
-from edge_ad.toolchain.architecture import Architecture, Weights
+from edge_ad.toolchain.architecture import (
+    ZERO_ROW,
+    Architecture,
+    Draw,
+    LstmArchitecture,
+    PatchArchitecture,
+    Weights,
+)
 from edge_ad.toolchain.settings import TrainingSettings
 from edge_ad.toolchain.tensorflow import load_keras, load_tensorflow
 
@@ -30,10 +37,19 @@ class TrainedModel:
 
 
 def build_keras_model(architecture: Architecture, kernel_l2: float = 0.0) -> Any:
-    """The Keras model of an architecture, as in the seed notebook; weights are not trained.
+    """The Keras model of an architecture, of LSTM layers as in the seed notebook; weights are not trained.
 
     `kernel_l2` is the factor of the squares of the first layer's kernel that are added to the loss.
     """
+    inputs = load_keras().layers.Input((architecture.window_length, architecture.n_channels))
+    if isinstance(architecture, PatchArchitecture):
+        outputs = _layers_on_patches(architecture, inputs, kernel_l2)
+    else:
+        outputs = _lstm_autoencoder(architecture, inputs, kernel_l2)
+    return load_keras().Model(inputs, outputs)
+
+
+def _lstm_autoencoder(architecture: LstmArchitecture, inputs: Any, kernel_l2: float) -> Any:
     layers, regularizers = load_keras().layers, load_keras().regularizers
     unroll = 1 < architecture.window_length <= _LONGEST_UNROLLED
 
@@ -46,7 +62,6 @@ def build_keras_model(architecture: Architecture, kernel_l2: float = 0.0) -> Any
             kernel_regularizer=regularizers.L2(l2) if l2 else None,
         )
 
-    inputs = layers.Input((architecture.window_length, architecture.n_channels))
     x = inputs
     for position, units in enumerate(architecture.encoder, start=1):
         l2 = kernel_l2 if position == 1 else 0.0
@@ -54,8 +69,24 @@ def build_keras_model(architecture: Architecture, kernel_l2: float = 0.0) -> Any
     x = layers.RepeatVector(architecture.window_length)(x)
     for units in architecture.decoder:
         x = lstm(units, sequences=True)(x)
-    outputs = layers.TimeDistributed(layers.Dense(architecture.n_channels))(x)
-    return load_keras().Model(inputs, outputs)
+    return layers.TimeDistributed(layers.Dense(architecture.n_channels))(x)
+
+
+def _layers_on_patches(architecture: PatchArchitecture, inputs: Any, kernel_l2: float) -> Any:
+    keras = load_keras()
+    x = inputs
+    for layer in architecture.layers:
+        n_rows = x.shape[1] * x.shape[2] // layer.width
+        x = keras.layers.Reshape((n_rows, layer.width))(x)
+        if ZERO_ROW in layer.rows:
+            x = keras.ops.pad(x, ((0, 0), (0, 1), (0, 0)))
+        if layer.rows != tuple(range(n_rows)):
+            x = keras.ops.take(x, [row % (n_rows + 1) for row in layer.rows], axis=1)
+        x = keras.layers.Reshape((len(layer.patches), len(layer.patches[0]) * layer.width))(x)
+        l2 = kernel_l2 if layer is architecture.layers[0] else 0.0
+        regularizer = keras.regularizers.L2(l2) if l2 else None
+        x = keras.layers.Dense(layer.units, layer.activation, kernel_regularizer=regularizer)(x)
+    return keras.layers.Reshape((architecture.window_length, architecture.n_channels))(x)
 
 
 class Trainer:
@@ -198,8 +229,7 @@ def trainer_for(architecture: Architecture, batch_size: int, kernel_l2: float = 
 
 
 def initial_weights(architecture: Architecture, seed: int, recording_sha256: str) -> Weights:
-    """Untrained weights as Keras draws them: Glorot-uniform kernels, orthogonal recurrent kernels,
-    zero biases but for the forget gates' ones.
+    """Untrained weights as Keras draws them (see `Draw`).
 
     The draw depends on the seed and on the recording alone, not on what else is in a build.
     """
@@ -207,16 +237,13 @@ def initial_weights(architecture: Architecture, seed: int, recording_sha256: str
     draws = np.random.SeedSequence([seed, int(recording_sha256, 16)])
     seeds = iter(draws.generate_state(len(architecture.weight_shapes)).tolist())
 
-    def kernel(shape: tuple[int, ...]) -> NDArray[np.float32]:
-        return np.asarray(initializers.GlorotUniform(seed=next(seeds))(shape), np.float32)
+    def draw(how: Draw, shape: tuple[int, ...]) -> NDArray[np.float32]:
+        if how in ("kernel", "recurrent"):
+            kind = initializers.GlorotUniform if how == "kernel" else initializers.Orthogonal
+            return np.asarray(kind(seed=next(seeds))(shape), np.float32)
+        bias = np.zeros(shape, np.float32)
+        if how == "forget":
+            bias[len(bias) // 4 : len(bias) // 2] = 1
+        return bias
 
-    def recurrent(shape: tuple[int, ...]) -> NDArray[np.float32]:
-        return np.asarray(initializers.Orthogonal(seed=next(seeds))(shape), np.float32)
-
-    weights: Weights = []
-    for inputs, units in architecture.layer_inputs:
-        bias = np.zeros(4 * units, np.float32)
-        bias[units : 2 * units] = 1
-        weights += [kernel((inputs, 4 * units)), recurrent((units, 4 * units)), bias]
-    *_, dense_kernel, dense_bias = architecture.weight_shapes
-    return [*weights, kernel(dense_kernel), np.zeros(dense_bias, np.float32)]
+    return [draw(*pair) for pair in zip(architecture.draws, architecture.weight_shapes, strict=True)]

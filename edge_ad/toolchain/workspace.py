@@ -36,7 +36,8 @@ from edge_ad.files import make_folder, write_atomic
 from edge_ad.toolchain.architecture import Architecture
 from edge_ad.toolchain.datasets.formats import RecordingFormat
 from edge_ad.toolchain.datasets.recording import Recording, read_recording
-from edge_ad.toolchain.settings import MODEL_UNITS, BuildSettings
+from edge_ad.toolchain.models import MODELS
+from edge_ad.toolchain.settings import BuildSettings
 
 T = TypeVar("T")
 
@@ -76,9 +77,8 @@ class BuildPlan:
 
     def architecture(self, model: str) -> Architecture:
         """The shape of a model of this build."""
-        encoder, decoder = MODEL_UNITS[model]
         window_length, activation = self.settings.window_length, self.settings.activation
-        return Architecture(window_length, len(self.format.channels), encoder, decoder, activation)
+        return MODELS[model].architecture(window_length, len(self.format.channels), activation)
 
 
 def variant_name(model: str, precision: Precision) -> str:

@@ -30,7 +30,7 @@ from edge_ad.toolchain.gate import require_passed, run_gate
 from edge_ad.toolchain.pack import pack_bundles
 from edge_ad.toolchain.preparation import Prepared, prepare
 from edge_ad.toolchain.records import Records
-from edge_ad.toolchain.stacked import TrainingJob, stacked_trainer_for
+from edge_ad.toolchain.stacked import TrainingJob, train_jobs
 from edge_ad.toolchain.steps import Task, VariantTask, convert_model, evaluate_model, save_training
 from edge_ad.toolchain.train import initial_weights, trainer_for
 from edge_ad.toolchain.workspace import AssetSource, BuildPlan, Workspace
@@ -122,7 +122,7 @@ def _start(plan: FleetPlan, source: Source, folder: Path) -> _Asset:
 
 
 def _train(assets: list[_Asset], model: str) -> None:
-    """Train one model of every asset, side by side."""
+    """Train one model of every asset, side by side if it can be."""
     if not assets:
         return
     plan = assets[0].plan
@@ -132,8 +132,7 @@ def _train(assets: list[_Asset], model: str) -> None:
         initial = initial_weights(architecture, settings.seed, asset.prepared.recording.sha256)
         jobs.append(TrainingJob(asset.prepared.windows[asset.prepared.fit], initial))
     start = time.process_time()
-    stack = stacked_trainer_for(architecture, settings.batch_size, settings.kernel_l2)
-    results = stack.fit(jobs, settings)
+    results = train_jobs(architecture, jobs, settings)
     share = (time.process_time() - start) / len(assets)
     network = trainer_for(architecture, settings.batch_size, settings.kernel_l2)
     for asset, result in zip(assets, results, strict=True):
