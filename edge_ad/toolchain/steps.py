@@ -97,7 +97,7 @@ def save_training(task: Task, prepared: Prepared, trained: TrainedModel, predict
     from importlib.metadata import version
 
     plan, workspace = task.plan, Workspace(task.root)
-    heads = _fit_heads(predict, prepared, plan)
+    heads = fit_heads(predict, prepared, plan)
     finite = np.flatnonzero(prepared.finite)
     windows = prepared.windows[finite]
     scorer = make_scorer(windows.shape[1], windows.shape[2], heads or plan.settings.score)
@@ -126,7 +126,7 @@ def save_training(task: Task, prepared: Prepared, trained: TrainedModel, predict
     return f"{len(trained.losses)} epochs, validation loss {min(trained.validation_losses):.4f}{against}"
 
 
-def _fit_heads(predict: Predict, prepared: Prepared, plan: BuildPlan) -> Heads | None:
+def fit_heads(predict: Predict, prepared: Prepared, plan: BuildPlan) -> Heads | None:
     """The heads that the plan asks for, by what the network that was just trained makes of the windows."""
     if plan.settings.detector is None:
         return None
