@@ -6,14 +6,16 @@ Where a network's initial weights decide much of what it flags, the mean of seve
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_ad.errors import TrainingError
 from edge_ad.toolchain.architecture import Architecture
 from edge_ad.toolchain.settings import TrainingSettings
+from edge_ad.toolchain.stacked import StackedTrainer, TrainingJob
 from edge_ad.toolchain.train import TrainedModel, Trainer, initial_weights
 
 
@@ -52,3 +54,34 @@ def train_network(
         targets = mean_reconstruction(outputs)
     initial = initial_weights(architecture, settings.seed, recording_sha256)
     return trainer.fit(windows, settings, initial, targets)
+
+
+def train_networks(
+    stack: StackedTrainer,
+    trainer: Trainer,
+    architecture: Architecture,
+    windows: Sequence[NDArray[np.float32]],
+    settings: TrainingSettings,
+    digests: Sequence[str],
+) -> list[TrainedModel | TrainingError]:
+    """As `train_network` for each of several recordings, side by side; a teacher's error is its recording's.
+
+    `trainer` tells what the teachers make of the windows.
+    """
+    outputs: list[list[NDArray[np.float32]]] = [[] for _ in windows]
+    errors: dict[int, TrainingError] = {}
+
+    def fit(
+        own: TrainingSettings, targets: Sequence[NDArray[np.float32] | None]
+    ) -> list[TrainedModel | TrainingError]:
+        initial = [initial_weights(architecture, own.seed, digest) for digest in digests]
+        return stack.fit([TrainingJob(*job) for job in zip(windows, initial, targets, strict=True)], own)
+
+    for own in teacher_settings(settings):
+        for place, teacher in enumerate(fit(own, [None] * len(windows))):
+            if isinstance(teacher, TrainingError):
+                errors.setdefault(place, teacher)
+            else:
+                outputs[place].append(trainer.reconstruct(teacher.weights, windows[place]))
+    targets = [mean_reconstruction(made) if made else None for made in outputs]
+    return [errors.get(place, result) for place, result in enumerate(fit(settings, targets))]

@@ -7,7 +7,7 @@ import pytest
 
 from edge_ad.errors import TrainingError
 from edge_ad.toolchain.architecture import Architecture
-from edge_ad.toolchain.distill import mean_reconstruction, teacher_settings, train_network
+from edge_ad.toolchain.distill import mean_reconstruction, teacher_settings, train_network, train_networks
 from edge_ad.toolchain.settings import MAX_TEACHERS, TrainingSettings
 from edge_ad.toolchain.stacked import StackedTrainer, TrainingJob
 from edge_ad.toolchain.train import Trainer, initial_weights
@@ -120,6 +120,23 @@ def test_side_by_side_learns_targets_as_one_by_one(windows, trainer, mean):
         for mine, other in zip(found.weights, theirs.weights, strict=True):
             np.testing.assert_allclose(mine, other, atol=2e-5)
     assert isinstance(broken, TrainingError)
+
+
+def test_side_by_side_is_one_by_one(windows, trainer):
+    """Teachers and all; a teacher that cannot be trained takes its recording's place."""
+    once = replace(TAUGHT, epochs=1)
+    both = [windows, windows[:97], windows * np.float32(1e38)]
+    stack = StackedTrainer(SHAPE, SETTINGS.batch_size)
+    *found, broken = train_networks(stack, trainer, SHAPE, both, once, [DIGEST, "d" * 64, DIGEST])
+    for ours, own, digest in zip(found, both, (DIGEST, "d" * 64), strict=False):
+        theirs = train_network(trainer, SHAPE, own, once, digest)
+        np.testing.assert_allclose(ours.losses, theirs.losses, rtol=1e-4)
+        for mine, other in zip(ours.weights, theirs.weights, strict=True):
+            np.testing.assert_allclose(mine, other, atol=5e-5)
+    assert isinstance(broken, TrainingError)
+    plain = train_networks(stack, trainer, SHAPE, both[:1], SETTINGS, [DIGEST])[0]
+    alone = stack.fit([TrainingJob(windows, initial_weights(SHAPE, SETTINGS.seed, DIGEST))], SETTINGS)[0]
+    assert same(plain.weights, alone.weights)
 
 
 def test_another_number_of_teachers_is_another_network(tmp_path):

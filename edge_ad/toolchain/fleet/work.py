@@ -17,15 +17,11 @@ from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from edge_ad.bundle.archive import sha256
 from edge_ad.bundle.bundle import unpack
-from edge_ad.errors import EdgeAdError, GateFailedError, TrainingError
-from edge_ad.toolchain.architecture import Architecture
+from edge_ad.errors import EdgeAdError, GateFailedError
 from edge_ad.toolchain.datasets.recording import read_recording
-from edge_ad.toolchain.distill import mean_reconstruction, teacher_settings
+from edge_ad.toolchain.distill import train_networks
 from edge_ad.toolchain.fleet.figures import gate_figures, quality_figures
 from edge_ad.toolchain.fleet.plan import FleetPlan
 from edge_ad.toolchain.fleet.record import AssetRecord
@@ -35,10 +31,9 @@ from edge_ad.toolchain.gate import require_passed, run_gate
 from edge_ad.toolchain.pack import pack_bundles
 from edge_ad.toolchain.preparation import Prepared, prepare
 from edge_ad.toolchain.records import Records
-from edge_ad.toolchain.settings import TrainingSettings
-from edge_ad.toolchain.stacked import StackedTrainer, TrainingJob, stacked_trainer_for
+from edge_ad.toolchain.stacked import stacked_trainer_for
 from edge_ad.toolchain.steps import Task, VariantTask, convert_model, evaluate_model, save_training
-from edge_ad.toolchain.train import TrainedModel, Trainer, initial_weights, trainer_for
+from edge_ad.toolchain.train import trainer_for
 from edge_ad.toolchain.workspace import AssetSource, BuildPlan, Workspace
 
 MEMORY_FOLDER = Path("/dev/shm")  # noqa: S108  as the scratch folder is private
@@ -136,7 +131,9 @@ def _train(assets: list[_Asset], model: str) -> None:
     start = time.process_time()
     stack = stacked_trainer_for(architecture, settings.batch_size, settings.kernel_l2)
     network = trainer_for(architecture, settings.batch_size, settings.kernel_l2)
-    results = _fit_taught(stack, network, architecture, assets, settings)
+    windows = [asset.prepared.windows[asset.prepared.fit] for asset in assets]
+    digests = [asset.prepared.recording.sha256 for asset in assets]
+    results = train_networks(stack, network, architecture, windows, settings, digests)
     share = (time.process_time() - start) / len(assets)
     for asset, result in zip(assets, results, strict=True):
         asset.record = replace(asset.record, seconds=asset.record.seconds + share)
@@ -147,35 +144,6 @@ def _train(assets: list[_Asset], model: str) -> None:
             key = Records(asset.workspace, asset.plan).training_key(source, model)
             own = Task(asset.workspace.root, asset.plan, source, model, key)
             save_training(own, asset.prepared, result, partial(network.reconstruct, result.weights))
-
-
-def _fit_taught(
-    stack: StackedTrainer,
-    network: Trainer,
-    architecture: Architecture,
-    assets: list[_Asset],
-    settings: TrainingSettings,
-) -> list[TrainedModel | TrainingError]:
-    """Train a network of every asset, its teachers first if any; a teacher's error is the asset's."""
-    windows = [asset.prepared.windows[asset.prepared.fit] for asset in assets]
-    outputs: list[list[NDArray[np.float32]]] = [[] for _ in assets]
-    errors: dict[int, TrainingError] = {}
-
-    def fit(
-        own: TrainingSettings, targets: list[NDArray[np.float32] | None]
-    ) -> list[TrainedModel | TrainingError]:
-        digests = [asset.prepared.recording.sha256 for asset in assets]
-        initial = [initial_weights(architecture, own.seed, digest) for digest in digests]
-        return stack.fit([TrainingJob(*job) for job in zip(windows, initial, targets, strict=True)], own)
-
-    for own in teacher_settings(settings):
-        for place, teacher in enumerate(fit(own, [None] * len(assets))):
-            if isinstance(teacher, TrainingError):
-                errors.setdefault(place, teacher)
-            else:
-                outputs[place].append(network.reconstruct(teacher.weights, windows[place]))
-    targets = [mean_reconstruction(made) if made else None for made in outputs]
-    return [errors.get(place, result) for place, result in enumerate(fit(settings, targets))]
 
 
 def _finish(asset: _Asset) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -91,6 +92,8 @@ def run_search(data: Path, folder: Path, wanted: Wanted, jobs: int, progress: Pr
     Raises ConfigurationError, DataError, OutputError, MissingDependencyError; NothingFoundError where no
     trial keeps within the limits, or all of them fail: then with the exit code of the first one's error.
     """
+    if find_spec("optuna") is None:
+        raise MissingDependencyError("a search needs optuna: pip install 'edge-ad[search]'")
     table, limits = _read_file(wanted.space_file)
     sources = _chosen(find_sources(data), wanted.labels_of, data)
     recording_format, _ = choose_format(sources[0].path, wanted.preset, wanted.format_file)
@@ -233,11 +236,9 @@ class _Study:
     """Optuna's study, in a file."""
 
     def __init__(self, path: Path, seed: int) -> None:
-        try:
-            import optuna
-            from sqlalchemy.engine import URL
-        except ModuleNotFoundError as error:
-            raise MissingDependencyError("searching needs optuna: pip install 'edge-ad[search]'") from error
+        import optuna
+        from sqlalchemy.engine import URL
+
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._optuna, self._seed = optuna, seed
         storage = optuna.storages.RDBStorage(URL.create("sqlite", database=str(path)).render_as_string())

@@ -12,7 +12,7 @@ from dataclasses import replace
 import pytest
 
 from edge_ad.cli.progress import PlainProgress
-from edge_ad.errors import ConfigurationError, DataError, EdgeAdError
+from edge_ad.errors import ConfigurationError, DataError, EdgeAdError, MissingDependencyError
 from edge_ad.toolchain.datasets.formats import PUMP, TrainSpan, format_toml
 from edge_ad.toolchain.search.search import Wanted, run_search
 from edge_ad.toolchain.settings import BuildSettings, load_settings
@@ -267,3 +267,17 @@ def test_labels_without_an_anomaly(pumps, tmp_path):
     wanted = Wanted(trials=1, settings=BuildSettings(), labels_of=("valve",))
     with pytest.raises(DataError, match="nothing to choose by: name other groups"):
         run_search(data, tmp_path / "found", wanted, 1, PlainProgress())
+
+
+def test_without_the_optimizer_it_says_what_to_install(pumps, tmp_path, monkeypatch):
+    monkeypatch.setattr("edge_ad.toolchain.search.search.find_spec", lambda name: None)
+    with pytest.raises(MissingDependencyError, match=re.escape("pip install 'edge-ad[search]'")):
+        run_search(pumps, tmp_path / "found", Wanted(trials=1, settings=BuildSettings()), 1, PlainProgress())
+    assert not (tmp_path / "found").exists()
+
+
+def test_one_recording_alone(pumps, search, tmp_path):
+    """A file has no folder; its group is called '.'."""
+    found = search(pumps / "valve" / "0.csv", "--labels-of", ".", trials=2, jobs=2)
+    assert found.returncode == 0, found.stderr
+    assert load_settings(tmp_path / "found" / "best.toml").protocol.labels_of == (".",)
