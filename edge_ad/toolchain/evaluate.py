@@ -58,7 +58,7 @@ def evaluate_variant(
     finite = np.flatnonzero(prepared.finite)
     scores[finite] = model.scores_scaled(prepared.windows[finite])
 
-    limit = _control_limit(scores[prepared.limit], plan)
+    limit = control_limit(scores[prepared.limit], plan)
     tested, in_test = recording.tested, scores[recording.tested[: len(scores)]]
     with np.errstate(invalid="ignore"):  # NaN > UCL is False, as it should be
         leaderboard = leaderboard_flags(in_test > limit.ucl, plan.settings.window_length, int(tested.sum()))
@@ -77,7 +77,8 @@ def evaluate_variant(
     )
 
 
-def _control_limit(limit_scores: NDArray[np.float64], plan: BuildPlan) -> ControlLimit:
+def control_limit(limit_scores: NDArray[np.float64], plan: BuildPlan) -> ControlLimit:
+    """The UCL by the plan's rule, from `(n,)` scores of the limit windows. Raises InterpreterError."""
     rule = plan.settings.limit
     found = rule.find(limit_scores, plan.sampling)
     ucl = found.ucl

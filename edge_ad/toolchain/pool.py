@@ -44,44 +44,52 @@ class Outcome(Generic[Task, Result]):
     error: EdgeAdError | None
 
 
-def run_tasks(
-    function: Callable[[Task], Result],
-    tasks: Iterable[Task],
-    *,
-    jobs: int,
-    time_limit_s: float,
-    describe: Callable[[Task], str] | None = None,
-    most_waiting: int | None = None,
-    tasks_per_process: int = 0,
-) -> Iterator[Outcome[Task, Result]]:
-    """Run `function` on every task in `jobs` fresh processes; yield outcomes as they come.
+class Workers:
+    """Fresh processes that take tasks until the block ends; at once where it ends by an exception.
 
-    A task that crashes its process or exceeds the time limit becomes an Outcome with an error, and
-    the rest go on in a new process; so they do after `tasks_per_process` tasks, where that is not 0. Tasks
-    are taken from the iterable as they are begun, at most `most_waiting` ahead of the outcomes; without
-    that, all at once. `describe` names the task in such an error, for whoever reads it without the Outcome's
-    own task. Errors that edge_ad does not raise on purpose are raised here. Processes are spawned, not
-    forked: TensorFlow's threads do not survive a fork.
+    Processes are spawned, not forked: TensorFlow's threads do not survive a fork.
     """
-    for variable in _ONE_THREAD:
-        os.environ.setdefault(variable, "1")  # inherited by the workers
 
-    def named(task: Task) -> str:
-        return f"{describe(task)}: " if describe else ""
+    def __init__(self, jobs: int, tasks_per_process: int = 0) -> None:
+        """With `tasks_per_process`, each makes room for a new one after so many tasks; 0: never."""
+        for variable in _ONE_THREAD:
+            os.environ.setdefault(variable, "1")  # inherited by the workers
+        self._pool = ProcessPool(
+            max_workers=jobs,
+            max_tasks=tasks_per_process,
+            context=multiprocessing.get_context("spawn"),
+            initializer=_leave_interrupts_to_parent,
+        )
 
-    pool = ProcessPool(
-        max_workers=jobs,
-        max_tasks=tasks_per_process,
-        context=multiprocessing.get_context("spawn"),
-        initializer=_leave_interrupts_to_parent,
-    )
-    finished = False
-    try:
+    def __enter__(self) -> Workers:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            self._pool.close()  # type: ignore[no-untyped-call]  # pebble states no types
+        else:
+            self._pool.stop()  # type: ignore[no-untyped-call]  # pebble states no types
+        self._pool.join()
+
+    def run(
+        self,
+        function: Callable[[Task], Result],
+        tasks: Iterable[Task],
+        *,
+        time_limit_s: float,
+        describe: Callable[[Task], str] | None = None,
+        most_waiting: int | None = None,
+    ) -> Iterator[Outcome[Task, Result]]:
+        """Run `function` on every task; yield outcomes as they come. See `run_tasks`."""
+
+        def named(task: Task) -> str:
+            return f"{describe(task)}: " if describe else ""
+
         waiting, futures = iter(tasks), dict[Future[Result], Task]()
 
         def begin(most: int | None) -> None:
             for task in islice(waiting, most):
-                futures[pool.schedule(function, args=[task], timeout=time_limit_s)] = task
+                futures[self._pool.schedule(function, args=[task], timeout=time_limit_s)] = task
 
         begin(most_waiting)
         while futures:
@@ -99,12 +107,30 @@ def run_tasks(
                 except MemoryError:
                     yield Outcome(task, None, WorkerCrashedError(f"{named(task)}out of memory"))
             begin(len(done))
-        pool.close()  # type: ignore[no-untyped-call]  # pebble states no types
-        finished = True
-    finally:
-        if not finished:
-            pool.stop()  # type: ignore[no-untyped-call]  # pebble states no types
-        pool.join()
+
+
+def run_tasks(
+    function: Callable[[Task], Result],
+    tasks: Iterable[Task],
+    *,
+    jobs: int,
+    time_limit_s: float,
+    describe: Callable[[Task], str] | None = None,
+    most_waiting: int | None = None,
+    tasks_per_process: int = 0,
+) -> Iterator[Outcome[Task, Result]]:
+    """Run `function` on every task in `jobs` fresh processes; yield outcomes as they come.
+
+    A task that crashes its process or exceeds the time limit becomes an Outcome with an error, and
+    the rest go on in a new process; so they do after `tasks_per_process` tasks, where that is not 0. Tasks
+    are taken from the iterable as they are begun, at most `most_waiting` ahead of the outcomes; without
+    that, all at once. `describe` names the task in such an error, for whoever reads it without the Outcome's
+    own task. Errors that edge_ad does not raise on purpose are raised here.
+    """
+    with Workers(jobs, tasks_per_process) as workers:
+        yield from workers.run(
+            function, tasks, time_limit_s=time_limit_s, describe=describe, most_waiting=most_waiting
+        )
 
 
 def default_jobs() -> int:

@@ -18,6 +18,9 @@ from edge_ad.toolchain.bootstrap import BootstrapSettings
 from edge_ad.toolchain.detector_settings import DetectorSettings, HeadSettings
 from edge_ad.toolchain.models import MODELS
 
+MAX_TEACHERS = 32
+"""Each of them takes as long to train as the network that ships."""
+
 Optimize = Literal["size", "speed", "auto"]
 """What a converted form is made for: see `edge_ad.toolchain.convert`."""
 
@@ -37,6 +40,9 @@ class TrainingSettings:
     noise: float = 0.0
     """Standard deviation, in scaled units, of the noise that is added to the windows an epoch learns from,
     and that the network learns to take off again (a denoising autoencoder; Vincent et al. 2008). 0: none."""
+    teachers: int = 0
+    """Autoencoders of the same shape, each with a seed of its own, whose mean reconstruction the one that
+    ships learns in place of the window itself (distillation; Hinton et al. 2015). 0: none."""
     kernel_l2: float = 0.0
     """Factor of the squares of the first layer's kernel that are added to the loss (L2, weight decay)."""
     keep: Literal["best", "last"] = "best"
@@ -57,6 +63,8 @@ class TrainingSettings:
             raise ValueError("learning_rate must lie between 0 and 1")
         if not 0 <= self.noise <= 10:
             raise ValueError("noise must lie between 0 and 10")
+        if not 0 <= self.teachers <= MAX_TEACHERS:
+            raise ValueError(f"teachers must lie between 0 and {MAX_TEACHERS}")
         if not 0 <= self.kernel_l2 <= 1:
             raise ValueError("kernel_l2 must lie between 0 and 1")
 

@@ -39,6 +39,8 @@ class TrainingJob:
     windows: NDArray[np.float32]
     """`(n, window_length, n_channels)` scaled; the last ones validate."""
     initial: Weights
+    targets: NDArray[np.float32] | None = None
+    """As the windows: what the network is to make of them; None: the windows themselves."""
 
 
 @dataclass
@@ -48,10 +50,13 @@ class _Slot:
     job: int
     batches: NDArray[np.float32]
     """`(n_batches, batch, window_length, n_channels)`, the last one filled up with zeros."""
+    targets: NDArray[np.float32]
+    """As `batches`."""
     weight: NDArray[np.float32]
     """`(n_batches, batch)`: 1 for a window, 0 for what fills up."""
     validation: NDArray[np.float32]
     """As `batches`."""
+    validation_targets: NDArray[np.float32]
     n_train: int
     n_validation: int
     state: list[NDArray[np.float32]]
@@ -79,10 +84,12 @@ class _Graph:
         def reconstruct(weights: Any, windows: Any) -> Any:
             return _reconstruct(tf, architecture, weights, windows)
 
-        def step(weights: Any, first: Any, second: Any, rates: Any, windows: Any, present: Any) -> Any:
+        def step(
+            weights: Any, first: Any, second: Any, rates: Any, windows: Any, targets: Any, present: Any
+        ) -> Any:
             with tf.GradientTape() as tape:
                 tape.watch(weights)
-                errors = tf.reduce_mean(tf.abs(reconstruct(weights, windows) - windows), axis=[2, 3])
+                errors = tf.reduce_mean(tf.abs(reconstruct(weights, windows) - targets), axis=[2, 3])
                 n = tf.reduce_sum(present, axis=1)
                 total = tf.reduce_sum(errors * present / tf.maximum(n, 1.0)[:, None])
                 if kernel_l2:
@@ -101,9 +108,10 @@ class _Graph:
                     result.append(tf.where(mask, after, before))
             return (*results, errors)
 
-        signature = [parameters, parameters, parameters, per_slot, batch, present]
+        signature = [parameters, parameters, parameters, per_slot, batch, batch, present]
         self.step = tf.function(step, autograph=False, input_signature=signature)
-        """Weights, moments, rates, windows, their weight -> weights and moments anew, errors of windows."""
+        """Weights, moments, rates, windows, their targets, their weight -> weights and moments anew, errors
+        of windows."""
         self.reconstruct = tf.function(reconstruct, autograph=False, input_signature=[parameters, batch])
 
 
@@ -157,11 +165,25 @@ class StackedTrainer:
         n_train = math.floor(n * (1 - settings.validation_share))
         if n_train < 1 or n_train == n:
             raise TrainingError(f"{n} training windows are too few to hold some out for validation")
+        targets = given.windows if given.targets is None else given.targets
         batches, weight = self._batches(given.windows[:n_train])
         validation, _ = self._batches(given.windows[n_train:])
+        wanted, _ = self._batches(targets[:n_train])
+        validation_wanted, _ = self._batches(targets[n_train:])
         moments = [np.zeros(weight.shape, np.float32) for weight in given.initial]
         state = [*given.initial, *moments, *moments]
-        return _Slot(job, batches, weight, validation, n_train, n - n_train, state, given.initial)
+        return _Slot(
+            job=job,
+            batches=batches,
+            targets=wanted,
+            weight=weight,
+            validation=validation,
+            validation_targets=validation_wanted,
+            n_train=n_train,
+            n_validation=n - n_train,
+            state=state,
+            kept=given.initial,
+        )
 
     def _batches(self, windows: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         count = -(-len(windows) // self._batch_size)
@@ -180,21 +202,26 @@ class StackedTrainer:
         tf, n = self._tf, len(self._architecture.weight_shapes)
         width, graph = self._graph(len(slots))
         batches = self._side_by_side([slot.batches for slot in slots], width)
+        targets = self._side_by_side([slot.targets for slot in slots], width)
         weight = self._side_by_side([slot.weight for slot in slots], width)
         validation = self._side_by_side([slot.validation for slot in slots], width)
+        wanted = self._side_by_side([slot.validation_targets for slot in slots], width)
         state = [tf.constant(_widened(parts, width)) for parts in zip(*(s.state for s in slots), strict=True)]
         weights, first, second = state[:n], state[n : 2 * n], state[2 * n :]
         ended: dict[int, TrainedModel | TrainingError] = {}
         while not ended:
             losses = []
-            for i, (windows, present) in enumerate(zip(batches, weight, strict=True)):
+            for i, (windows, target, present) in enumerate(zip(batches, targets, weight, strict=True)):
                 rates = tf.constant(_widened([_rate(slot, i, settings) for slot in slots], width))
                 weights, first, second, window_errors = graph.step(
-                    weights, first, second, rates, windows, present
+                    weights, first, second, rates, windows, target, present
                 )
                 losses.append(window_errors)
             errors = np.stack(
-                [np.abs((graph.reconstruct(weights, held) - held).numpy()) for held in validation]
+                [
+                    np.abs((graph.reconstruct(weights, held) - target).numpy())
+                    for held, target in zip(validation, wanted, strict=True)
+                ]
             )
             by_batch = np.stack([loss.numpy() for loss in losses], axis=1)
             arrays = [tensor.numpy() for tensor in weights]
@@ -325,7 +352,7 @@ def train_jobs(
     results: list[TrainedModel | TrainingError] = []
     for job in jobs:
         try:
-            results.append(trainer.fit(job.windows, settings, job.initial))
+            results.append(trainer.fit(job.windows, settings, job.initial, job.targets))
         except TrainingError as error:
             results.append(error)
     return results

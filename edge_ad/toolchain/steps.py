@@ -19,12 +19,13 @@ from edge_ad.detect.fusion import make_scorer
 from edge_ad.detect.heads import Heads
 from edge_ad.toolchain.architecture import load_weights, weights_npz
 from edge_ad.toolchain.convert.converter import convert
+from edge_ad.toolchain.distill import train_network
 from edge_ad.toolchain.evaluate import evaluate_variant
 from edge_ad.toolchain.heads import ScoredWindows, fit_detector
 from edge_ad.toolchain.preparation import Prepared, prepare
 from edge_ad.toolchain.proof import prove, rank_near_limit
 from edge_ad.toolchain.records import ConversionRecord, EvaluationRecord, Records, TrainingRecord
-from edge_ad.toolchain.train import TrainedModel, initial_weights, trainer_for
+from edge_ad.toolchain.train import TrainedModel, trainer_for
 from edge_ad.toolchain.workspace import (
     AssetSource,
     BuildPlan,
@@ -85,8 +86,8 @@ def train_model(task: Task) -> str:
         trainer.restore(weights)
         trained = TrainedModel(weights, before.losses, before.validation_losses)
     else:
-        initial = initial_weights(architecture, settings.seed, task.asset.sha256)
-        trained = trainer.fit(prepared.windows[prepared.fit], settings, initial)
+        windows = prepared.windows[prepared.fit]
+        trained = train_network(trainer, architecture, windows, settings, task.asset.sha256)
     told = save_training(task, prepared, trained, trainer.predict)
     return told if before is None else f"weights kept, {told}"
 
@@ -96,7 +97,7 @@ def save_training(task: Task, prepared: Prepared, trained: TrainedModel, predict
     from importlib.metadata import version
 
     plan, workspace = task.plan, Workspace(task.root)
-    heads = _fit_heads(predict, prepared, plan)
+    heads = fit_heads(predict, prepared, plan)
     finite = np.flatnonzero(prepared.finite)
     windows = prepared.windows[finite]
     scorer = make_scorer(windows.shape[1], windows.shape[2], heads or plan.settings.score)
@@ -120,10 +121,12 @@ def save_training(task: Task, prepared: Prepared, trained: TrainedModel, predict
         heads=heads,
     )
     save_record(workspace.asset_file(task.asset.name, f"{task.model}.training.json"), record)
-    return f"{len(trained.losses)} epochs, validation loss {min(trained.validation_losses):.4f}"
+    teachers = plan.settings.training.teachers
+    against = f" against the mean of {teachers} teachers" if teachers else ""
+    return f"{len(trained.losses)} epochs, validation loss {min(trained.validation_losses):.4f}{against}"
 
 
-def _fit_heads(predict: Predict, prepared: Prepared, plan: BuildPlan) -> Heads | None:
+def fit_heads(predict: Predict, prepared: Prepared, plan: BuildPlan) -> Heads | None:
     """The heads that the plan asks for, by what the network that was just trained makes of the windows."""
     if plan.settings.detector is None:
         return None

@@ -32,7 +32,7 @@ class TrainedModel:
 
     weights: Weights
     losses: tuple[float, ...]
-    """Training loss after each epoch (mean absolute error, in scaled units)."""
+    """Training loss after each epoch (mean absolute error against the targets, in scaled units)."""
     validation_losses: tuple[float, ...]
 
 
@@ -109,13 +109,13 @@ class Trainer:
         batch = tf.TensorSpec((batch_size, architecture.window_length, architecture.n_channels), tf.float32)
         present = tf.TensorSpec((batch_size,), tf.float32)
 
-        def loss_of(windows: Any, outputs: Any, weight: Any) -> Any:
-            errors = tf.reduce_mean(tf.abs(outputs - windows), axis=[1, 2])
+        def loss_of(targets: Any, outputs: Any, weight: Any) -> Any:
+            errors = tf.reduce_mean(tf.abs(outputs - targets), axis=[1, 2])
             return tf.reduce_sum(errors * weight) / tf.reduce_sum(weight)
 
-        def step(inputs: Any, windows: Any, weight: Any) -> Any:
+        def step(inputs: Any, targets: Any, weight: Any) -> Any:
             with tf.GradientTape() as tape:
-                loss = loss_of(windows, model(inputs, training=True), weight)
+                loss = loss_of(targets, model(inputs, training=True), weight)
                 total = tf.add_n([loss, *model.losses]) if kernel_l2 else loss
             gradients = tape.gradient(total, model.trainable_variables)
             optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
@@ -132,10 +132,13 @@ class Trainer:
         windows: NDArray[np.float32],
         settings: TrainingSettings,
         initial: Weights,
+        targets: NDArray[np.float32] | None = None,
     ) -> TrainedModel:
         """Train from `initial` weights on `(n, window_length, n_channels)` scaled windows.
 
-        The last windows validate, without noise; training stops as Keras's EarlyStopping does.
+        `targets`, as the windows, are what the network is to make of them; None: the windows themselves. The
+        last windows validate, without noise, against their targets; training stops as Keras's EarlyStopping
+        does.
         Raises TrainingError for too few windows or a loss that is not finite.
         """
         n_train = math.floor(len(windows) * (1 - settings.validation_share))
@@ -147,16 +150,21 @@ class Trainer:
         for variable, value in zip(self._optimizer.variables, self._optimizer_start, strict=True):
             variable.assign(value)
         self._optimizer.learning_rate.assign(settings.learning_rate)
+        targets = windows if targets is None else targets
         batches = self._batches(windows[:n_train])
+        wanted = batches if targets is windows else self._batches(targets[:n_train])
         validation = windows[n_train:]
         noisy = self._noise(settings)
         losses: list[float] = []
         validation_losses: list[float] = []
         best, waited, kept = math.inf, 0, initial
         for epoch in range(settings.epochs):
-            total = sum(float(self._step(noisy(b), b, weight)) * n for b, weight, n in batches)
+            total = sum(
+                float(self._step(noisy(b), target, weight)) * n
+                for (b, weight, n), (target, _, _) in zip(batches, wanted, strict=True)
+            )
             losses.append(total / n_train)
-            errors = np.abs(self.predict(validation) - validation)
+            errors = np.abs(self.predict(validation) - targets[n_train:])
             validation_losses.append(float(errors.mean(dtype=np.float64)))
             if not math.isfinite(losses[-1] + validation_losses[-1]):
                 raise TrainingError(

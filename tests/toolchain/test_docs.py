@@ -1,10 +1,15 @@
 """The examples in the documents are what the program reads."""
 
+import dataclasses
 import re
 import runpy
+import tomllib
 from pathlib import Path
 
+from edge_ad.bundle.codec import decode
 from edge_ad.toolchain.datasets.formats import load_format
+from edge_ad.toolchain.search.objective import Limits
+from edge_ad.toolchain.search.space import DEFAULT_SPACE
 from edge_ad.toolchain.settings import BEARING_SETTINGS, BuildSettings, load_settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -27,6 +32,15 @@ def test_the_example_of_heads(tmp_path):
     assert settings.detector is not None
     assert [head.kind for head in settings.detector.heads] == ["t2", "z-max", "l1"]
     assert (settings.fit_share, settings.limit.kind, settings.limit.budget) == (0.75, "gpd", "1 per day")
+
+
+def test_the_example_of_a_space():
+    """It is the default, as it says."""
+    block = re.findall(r"```toml\n(.*?)```", (ROOT / "docs" / "search.md").read_text(), re.S)[0]
+    tables = tomllib.loads(block)
+    assert tables["space"] == DEFAULT_SPACE
+    assert decode(Limits, tables["objective"]) == Limits()
+    assert set(tables["objective"]) == {field.name for field in dataclasses.fields(Limits)}
 
 
 def test_the_example_files_of_snapshots(tmp_path):

@@ -173,7 +173,8 @@ def _making(manifest: Manifest, plan: BuildPlan) -> list[str]:
         f"- Training: adam on the mean absolute error, learning rate {training.learning_rate:g}, batches of "
         f"{training.batch_size}, at most {training.epochs} epochs, the last "
         f"{100 * training.validation_share:g} % of the windows held out, patience {training.patience}; "
-        f"weights of {_KEPT[training.keep]} kept{_regularized(training.kernel_l2)}",
+        f"weights of {_KEPT[training.keep]} kept{_regularized(training.kernel_l2)}"
+        f"{_taught(training.teachers)}",
         f"- Seed: {training.seed}, together with the recording's digest",
         f"- Windows of {manifest.window_length} samples; {manifest.scaler.kind} scaler, fitted on the "
         "training rows",
@@ -191,6 +192,10 @@ def _making(manifest: Manifest, plan: BuildPlan) -> list[str]:
 
 def _regularized(kernel_l2: float) -> str:
     return f"; L2 of {kernel_l2:g} on the first kernel" if kernel_l2 else ""
+
+
+def _taught(teachers: int) -> str:
+    return f"; learned the mean reconstruction of {teachers} of its kind" if teachers else ""
 
 
 def _limit(rule: LimitRule) -> str:
