@@ -18,10 +18,10 @@ from edge_ad.detect.scaler import ScalerKind
 from edge_ad.detect.window import LARGEST_VALUE
 from edge_ad.errors import BundleManifestError, BundleVersionError
 
-SCHEMA_VERSION = "1.4"
+SCHEMA_VERSION = "1.5"
 """Major.minor of the manifest's schema. A reader refuses another major; see SPEC.md."""
 
-_BEFORE_HEADS = "1.3"
+_BEFORE_HEADS, _BEFORE_ROBUST = "1.3", "1.4"
 
 ManifestScore = Literal["sum", "mean", "heads"]
 """`sum`, `mean`: see `ScoreKind`. `heads`: every model has a detector of its own; since schema 1.4, and
@@ -98,6 +98,7 @@ class ScalerEntry:
     """The scaler's numbers, one per channel, in engineering units."""
 
     kind: ScalerKind
+    """How it was fitted; all kinds are applied alike. `robust` is known since schema 1.5."""
     offset: tuple[float, ...]
     scale: tuple[float, ...]
 
@@ -471,11 +472,13 @@ def to_json(manifest: Manifest) -> bytes:
 
 
 def schema_for(manifest: Manifest) -> str:
-    """The oldest schema that can say what the manifest says: bundles without heads and budgets stay as they
+    """The oldest schema that can say what the manifest says, so that bundles without what is new stay as they
     were.
     """
+    if manifest.scaler.kind == "robust":
+        return SCHEMA_VERSION
     budgets = any(variant.limit.budget for variant in manifest.variants)
-    return SCHEMA_VERSION if manifest.score == "heads" or budgets else _BEFORE_HEADS
+    return _BEFORE_ROBUST if manifest.score == "heads" or budgets else _BEFORE_HEADS
 
 
 def _drop_none(table: dict[str, object], key: str) -> None:

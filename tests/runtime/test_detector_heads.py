@@ -120,6 +120,15 @@ def test_a_manifest_without_heads_stays_one_of_the_schema_before(toy_bytes):
         bundles.unpack(edited(toy_bytes, lambda plain: plain.update(exec=1)))
 
 
+def test_a_robust_scaler_is_one_of_schema_1_5_and_no_other_part_is(toy_bytes, packed):
+    manifest = bundles.unpack(toy_bytes).manifest
+    robust = dataclasses.replace(manifest, scaler=dataclasses.replace(manifest.scaler, kind="robust"))
+    assert schema_for(robust) == "1.5"
+    assert from_json(to_json(robust)) == robust
+    for data in (toy_bytes, *packed.values()):
+        assert schema_for(bundles.unpack(data).manifest) < "1.5"
+
+
 def test_diff_names_what_changed_in_a_detector(toy_bytes):
     heads = toy_heads(8)["all"]
     other = dataclasses.replace(heads, fusion="sum")
