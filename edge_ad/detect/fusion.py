@@ -27,7 +27,15 @@ _NOTHING_TO_CUT = LARGEST_SHARE**2
 
 _Rows: TypeAlias = NDArray[np.float32]
 _HeadFunction: TypeAlias = Callable[[_Rows, _Rows], NDArray[np.float32]]
-_subtract, _minimum, _square, _absolute = np.subtract, np.minimum, np.square, np.absolute
+_add, _subtract, _minimum, _square, _absolute = np.add, np.subtract, np.minimum, np.square, np.absolute
+_copy = np.copyto
+
+
+def scoring_text(scoring: Scoring) -> str:
+    """What makes a window's score, in a few words: `sum of the channels' mean absolute errors`."""
+    return (
+        scoring.text() if isinstance(scoring, Heads) else f"{scoring} of the channels' mean absolute errors"
+    )
 
 
 class Scorer(Protocol):
@@ -122,8 +130,9 @@ def _function(head: Head, window_length: int, n_channels: int) -> _HeadFunction:
         return _absolute_errors(head, factor, window_length, n_channels)
     if head.kind == "q":
         return _squared_errors(head, factor, window_length, n_channels)
-    make = _moments if head.of == "window-moments" else _mean_of
-    mean = make(head, window_length, n_channels)
+    if head.of == "window-moments":
+        return _hotelling_of_moments(head, factor, _moments(window_length, n_channels))
+    mean = _mean_of(head, window_length, n_channels)
     if head.kind == "t2":
         return _hotelling(head, factor, mean)
     return _largest_deviation(head, factor, mean, n_channels)
@@ -173,16 +182,25 @@ def _hotelling(
         turned *= turned
         return _cut(turned)
 
-    n_channels = len(center) // head.per_channel
+    return shares
 
-    def of_moments(window: _Rows, residual: _Rows) -> NDArray[np.float32]:
-        away = mean(window, residual)
+
+def _hotelling_of_moments(
+    head: Head, factor: float, moments: Callable[[_Rows, _Rows], NDArray[np.float64]]
+) -> _HeadFunction:
+    center = np.array(head.center)
+    turn = (symmetric(head.root) * math.sqrt(factor)).dot
+    turned = np.empty(len(center))
+    of_means, of_deviations = np.split(turned, 2)
+
+    def shares(window: _Rows, residual: _Rows) -> NDArray[np.float32]:
+        away = moments(window, residual)
         away -= center
-        turned = turn(away)
-        turned *= turned
-        return _cut(turned[:n_channels] + turned[n_channels:])
+        turn(away, turned)
+        _square(turned, turned)
+        return _cut(_add(of_means, of_deviations))
 
-    return shares if head.per_channel == 1 else of_moments
+    return shares
 
 
 def _largest_deviation(
@@ -233,18 +251,17 @@ def _mean_of(
     return of_values if of_window else of_errors
 
 
-def _moments(
-    head: Head, window_length: int, n_channels: int
-) -> Callable[[_Rows, _Rows], NDArray[np.float64]]:
+def _moments(window_length: int, n_channels: int) -> Callable[[_Rows, _Rows], NDArray[np.float64]]:
     """Means and then standard deviations of a window's values, `(2 * n_channels,)` float64."""
     mean_of = np.full(window_length, 1 / window_length).dot
-    away = np.empty((window_length, n_channels))
+    away = np.empty((window_length, n_channels))  # float64 once, and not in each step
     found = np.empty(2 * n_channels)
     means, deviations = found[:n_channels], found[n_channels:]
 
     def moments(window: _Rows, residual: _Rows) -> NDArray[np.float64]:
-        mean_of(window, means)
-        _subtract(window, means, away)
+        _copy(away, window)
+        mean_of(away, means)
+        _subtract(away, means, away)
         _square(away, away)
         mean_of(away, deviations)
         np.sqrt(deviations, deviations)
