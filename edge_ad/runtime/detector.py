@@ -119,6 +119,17 @@ class Detector:
         """Scores `(n,)` of `(n, window_length, n_channels)` engineering-unit windows, off the stream."""
         return self._model.scores(windows)
 
+    def try_network(self, windows: NDArray[np.floating]) -> None:
+        """Reconstruct `(n, window_length, n_channels)` engineering-unit windows, whatever scores them.
+
+        A network that no head looks at ships all the same, and must work. Raises InterpreterError where it
+        fails, or makes something else than numbers of a window.
+        """
+        model = self._model
+        for index, window in enumerate(model.scaler.transform(windows)[:, np.newaxis]):
+            if not np.isfinite(model.model.run(window)).all():
+                raise InterpreterError(f"its network makes no finite numbers of window {index}")
+
     def bare_invoke(self, window: NDArray[np.floating]) -> Callable[[], None]:
         """What the interpreter alone costs, for benchmarks: its invoke on one window, and no more.
 

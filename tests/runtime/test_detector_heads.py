@@ -19,6 +19,7 @@ from edge_ad.runtime.sources.csv_lines import CsvLines
 from tests import naive
 from tests.forge import edited
 from tests.head_bundle import toy_heads, with_heads
+from tests.hostile.golden import weights
 
 KINDS = list(toy_heads(8))
 
@@ -103,6 +104,15 @@ def test_an_l1_head_decides_as_a_bundle_without_heads(toy_bytes, recording):
 def test_every_interpreter_passes_the_golden_windows(packed, kind):
     for test in replay_on_interpreters(bundles.unpack(packed[kind])):
         assert test.passed, test.complaint()
+
+
+def test_a_network_that_no_head_looks_at_must_work_all_the_same(packed):
+    broken = bundles.unpack(weights(3e38, 128, buffer=26)(packed["t2"]))  # those of its output
+    for test in replay_on_interpreters(broken):
+        assert not test.passed
+        assert "tiny-float32: its network makes no finite numbers of window" in test.complaint()
+    # what such a head makes of the windows is as it was
+    Detector.load(broken, "tiny-float32").score_windows(broken.golden_windows())
 
 
 @pytest.mark.parametrize("kind", KINDS)
