@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_ad.bundle.manifest import Precision
+from edge_ad.detect.fusion import scoring_text
 from edge_ad.detect.heads import Heads
 from edge_ad.runtime.window_model import WindowModel
 from edge_ad.toolchain.datasets.recording import Recording
@@ -61,6 +62,8 @@ class AssetFacts:
     """The form that a device runs unless told otherwise."""
     which: str
     """How the rows for training were chosen, in words that stand before their number."""
+    score: str
+    """What makes a score of the default form, in words."""
 
     @property
     def channels(self) -> list[str]:
@@ -115,6 +118,7 @@ def asset_facts(workspace: Workspace, plan: BuildPlan, asset: AssetSource) -> As
         period_s=plan.format.sample_period_s,
         default=default,
         which=plan.format.train.which,
+        score=scoring_text(records.scoring(asset, default.model)),
     )
 
 
