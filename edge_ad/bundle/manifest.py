@@ -21,7 +21,7 @@ from edge_ad.errors import BundleManifestError, BundleVersionError
 SCHEMA_VERSION = "1.5"
 """Major.minor of the manifest's schema. A reader refuses another major; see SPEC.md."""
 
-_BEFORE_HEADS, _BEFORE_ROBUST = "1.3", "1.4"
+_BEFORE_HEADS, _BEFORE_FOLLOWING = "1.3", "1.4"
 
 ManifestScore = Literal["sum", "mean", "heads"]
 """`sum`, `mean`: see `ScoreKind`. `heads`: every model has a detector of its own; since schema 1.4, and
@@ -466,6 +466,8 @@ def to_json(manifest: Manifest) -> bytes:
     del plain["unknown_keys"]
     for model in plain["models"]:  # what a reader of 1.3 has no key for
         _drop_none(model, "detector")
+        for head in model.get("detector", {}).get("heads", ()):  # what a reader of 1.4 has none for
+            _drop_none(head, "follow")
     for variant in plain["variants"]:
         _drop_none(variant["limit"], "budget")
     return canonical_json(plain)
@@ -475,10 +477,11 @@ def schema_for(manifest: Manifest) -> str:
     """The oldest schema that can say what the manifest says, so that bundles without what is new stay as they
     were.
     """
-    if manifest.scaler.kind == "robust":
+    follows = any(model.detector and model.detector.follows for model in manifest.models)
+    if manifest.scaler.kind == "robust" or follows:
         return SCHEMA_VERSION
     budgets = any(variant.limit.budget for variant in manifest.variants)
-    return _BEFORE_ROBUST if manifest.score == "heads" or budgets else _BEFORE_HEADS
+    return _BEFORE_FOLLOWING if manifest.score == "heads" or budgets else _BEFORE_HEADS
 
 
 def _drop_none(table: dict[str, object], key: str) -> None:

@@ -14,6 +14,7 @@ from typing import Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_ad.detect.center import Center
 from edge_ad.detect.heads import Head, Heads
 from edge_ad.detect.score import ScoreKind, WindowScorer
 
@@ -69,13 +70,19 @@ class HeadScorer:
     makes the score NaN, whatever the other heads say.
     """
 
-    def __init__(self, window_length: int, n_channels: int, heads: Heads) -> None:
+    def __init__(self, window_length: int, n_channels: int, heads: Heads, *, following: bool = False) -> None:
+        """With `following` it is the scorer of a stream, whose centers may move; else they stay."""
         if problem := heads.misfit(window_length, n_channels):
             raise ValueError(problem)
         self._errors: NDArray[np.float32] = np.empty((1, window_length, n_channels), np.float32)
         self._residual: _Rows = self._errors[0]
         self._needs_errors = heads.needs_network
-        functions = [_function(head, window_length, n_channels) for head in heads.heads]
+        centers = [Center(head) for head in heads.heads]
+        functions = [
+            _function(head, center, window_length, n_channels)
+            for head, center in zip(heads.heads, centers, strict=True)
+        ]
+        self._moving = [center for center in centers if following and center.follow is not None]
         self._first, self._others = functions[0], functions[1:]
         self._fuse = self._largest if heads.fusion == "max" else self._sum
 
@@ -106,6 +113,25 @@ class HeadScorer:
             scores.append(score)
         return scores
 
+    def follow(self, ratio: float) -> None:
+        """Move what follows, after a window without alarm whose score was `ratio` times the UCL."""
+        for center in self._moving:
+            center.move(ratio)
+
+    def reset(self) -> None:
+        """Put every center where it was fitted."""
+        for center in self._moving:
+            center.reset()
+
+    def save(self) -> list[list[float]]:
+        """Where the centers that follow are, for `restore`."""
+        return [center.now.tolist() for center in self._moving]
+
+    def restore(self, saved: list[list[float]]) -> None:
+        """Put them back. Raises TypeError, ValueError for what no scorer of these heads has saved."""
+        for center, numbers in zip(self._moving, saved, strict=True):
+            center.restore(numbers)
+
     def _largest(self, window: _Rows, residual: _Rows) -> tuple[NDArray[np.float32], float]:
         shares = self._first(window, residual)
         score = fsum(shares.tolist())
@@ -123,7 +149,7 @@ class HeadScorer:
         return shares, fsum(shares.tolist())
 
 
-def _function(head: Head, window_length: int, n_channels: int) -> _HeadFunction:
+def _function(head: Head, center: Center, window_length: int, n_channels: int) -> _HeadFunction:
     """What computes a head's scaled shares `(n_channels,)` of a window and its residual."""
     factor = head.weight / head.scale
     if head.kind == "l1":
@@ -131,10 +157,10 @@ def _function(head: Head, window_length: int, n_channels: int) -> _HeadFunction:
     if head.kind == "q":
         return _squared_errors(head, factor, window_length, n_channels)
     if head.of == "window-moments":
-        return _hotelling_of_moments(head, factor, _moments(window_length, n_channels))
+        return _hotelling_of_moments(head, center, factor, _moments(window_length, n_channels))
     mean = _mean_of(head, window_length, n_channels)
     if head.kind == "t2":
-        return _hotelling(head, factor, mean)
+        return _hotelling(head, center, factor, mean)
     return _largest_deviation(head, factor, mean, n_channels)
 
 
@@ -170,14 +196,14 @@ def _squared_errors(head: Head, factor: float, window_length: int, n_channels: i
 
 
 def _hotelling(
-    head: Head, factor: float, mean: Callable[[_Rows, _Rows], NDArray[np.float64]]
+    head: Head, center: Center, factor: float, mean: Callable[[_Rows, _Rows], NDArray[np.float64]]
 ) -> _HeadFunction:
-    center = np.array(head.center)
+    middle = center.now
     turn = (symmetric(head.root) * math.sqrt(factor)).dot
 
     def shares(window: _Rows, residual: _Rows) -> NDArray[np.float32]:
-        away = mean(window, residual)
-        away -= center
+        center.away = away = mean(window, residual)
+        away -= middle
         turned = turn(away)
         turned *= turned
         return _cut(turned)
@@ -186,16 +212,16 @@ def _hotelling(
 
 
 def _hotelling_of_moments(
-    head: Head, factor: float, moments: Callable[[_Rows, _Rows], NDArray[np.float64]]
+    head: Head, center: Center, factor: float, moments: Callable[[_Rows, _Rows], NDArray[np.float64]]
 ) -> _HeadFunction:
-    center = np.array(head.center)
+    middle = center.now
     turn = (symmetric(head.root) * math.sqrt(factor)).dot
-    turned = np.empty(len(center))
+    turned = np.empty(len(middle))
     of_means, of_deviations = np.split(turned, 2)
 
     def shares(window: _Rows, residual: _Rows) -> NDArray[np.float32]:
-        away = moments(window, residual)
-        away -= center
+        center.away = away = moments(window, residual)
+        away -= middle
         turn(away, turned)
         _square(turned, turned)
         return _cut(_add(of_means, of_deviations))

@@ -135,8 +135,8 @@ def _check_scaler(manifest: Manifest, new: ScalerEntry) -> None:
 def _scores(
     bundle: Bundle, variant: str, samples: Sequence[Sample]
 ) -> tuple[NDArray[np.float64], Counter[str]]:
-    """Scores of the whole windows, as the stream would have them, and why the others are not whole."""
-    detector = Detector.load(bundle, variant)
+    """Scores of the whole windows, each on its own, and why the others are not whole."""
+    detector = Detector.load(bundle, variant, follow=False)  # as the limit was set where it was built
     decisions = (detector.push(sample.values, sample.time, sample.problem) for sample in samples)
     return np.array([d.score for d in decisions if d.score is not None], np.float64), detector.faults
 
