@@ -101,6 +101,7 @@ class ScalerEntry:
     """The scaler's numbers, one per channel, in engineering units."""
 
     kind: ScalerKind
+    """How it was fitted; all kinds are applied alike. `robust` is known since schema 1.5."""
     offset: tuple[float, ...]
     scale: tuple[float, ...]
 
@@ -474,16 +475,19 @@ def to_json(manifest: Manifest) -> bytes:
         _drop_none(model, "detector")
         if model["kind"] == "lstm":
             del model["kind"]
+        for head in model.get("detector", {}).get("heads", ()):  # what a reader of 1.4 has none for
+            _drop_none(head, "follow")
     for variant in plain["variants"]:
         _drop_none(variant["limit"], "budget")
     return canonical_json(plain)
 
 
 def schema_for(manifest: Manifest) -> str:
-    """The oldest schema that can say what the manifest says: bundles of LSTM autoencoders, and those without
-    heads and budgets, stay as they were.
+    """The oldest schema that can say what the manifest says, so that bundles without what is new stay as they
+    were.
     """
-    if any(model.kind != "lstm" for model in manifest.models):
+    follows = any(model.detector and model.detector.follows for model in manifest.models)
+    if manifest.scaler.kind == "robust" or follows or any(model.kind != "lstm" for model in manifest.models):
         return SCHEMA_VERSION
     budgets = any(variant.limit.budget for variant in manifest.variants)
     return _BEFORE_KINDS if manifest.score == "heads" or budgets else _BEFORE_HEADS

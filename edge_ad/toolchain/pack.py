@@ -138,7 +138,7 @@ def _caveats(records: Records, asset: AssetSource, prepared: Prepared, plan: Bui
         for precision in plan.settings.precisions
     ]
     own = caveats(plan, evaluation.leaderboard or Confusion(), evaluation.n_unknown / n_test)
-    return [*limit_caveats(plan, limits), *own]
+    return [*limit_caveats(plan.sampling, limits), *own]
 
 
 def _variant(

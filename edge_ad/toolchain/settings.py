@@ -177,6 +177,7 @@ class BuildSettings:
     precisions: tuple[Precision, ...] = ("float32", "int8")
     optimize: Optimize = "size"
     scaler: ScalerKind = "standard"
+    """Fitted on the train span; see docs/detection.md for what the kinds are worth."""
     score: ScoreKind = "sum"
     """Of the reconstruction's errors; not used where there is a detector."""
     detector: DetectorSettings | None = None

@@ -17,11 +17,12 @@ from numpy.typing import NDArray
 from edge_ad.bundle.manifest import Precision
 from edge_ad.detect.fusion import make_scorer
 from edge_ad.detect.heads import Heads
+from edge_ad.detect.rules import AlarmRule
 from edge_ad.toolchain.architecture import load_weights, weights_npz
 from edge_ad.toolchain.convert.converter import convert
 from edge_ad.toolchain.distill import train_network
 from edge_ad.toolchain.evaluate import evaluate_variant
-from edge_ad.toolchain.heads import ScoredWindows, fit_detector
+from edge_ad.toolchain.heads import ScoredWindows, fit_detector, streamed_scores
 from edge_ad.toolchain.preparation import Prepared, prepare
 from edge_ad.toolchain.proof import prove, rank_near_limit
 from edge_ad.toolchain.records import ConversionRecord, EvaluationRecord, Records, TrainingRecord
@@ -106,9 +107,12 @@ def save_training(task: Task, prepared: Prepared, trained: TrainedModel, predict
         scorer.score(window, reconstruction)[1]
         for window, reconstruction in zip(windows, predict(windows), strict=True)
     ]
+    arrays = {"scores": scores}
+    if heads is not None and heads.follows:
+        arrays["streamed"] = _streamed(heads, predict, prepared, scores, plan)
     files = {
         f"{task.model}.weights.npz": weights_npz(trained.weights),
-        f"{task.model}.keras.npz": arrays_npz({"scores": scores}),
+        f"{task.model}.keras.npz": arrays_npz(arrays),
     }
     record = TrainingRecord(
         key=task.key,
@@ -124,6 +128,17 @@ def save_training(task: Task, prepared: Prepared, trained: TrainedModel, predict
     teachers = plan.settings.training.teachers
     against = f" against the mean of {teachers} teachers" if teachers else ""
     return f"{len(trained.losses)} epochs, validation loss {min(trained.validation_losses):.4f}{against}"
+
+
+def _streamed(
+    heads: Heads, predict: Predict, prepared: Prepared, scores: NDArray[np.float64], plan: BuildPlan
+) -> NDArray[np.float64]:
+    """What the network's scores `(n_windows,)` become in a stream, where a head follows."""
+    settings = plan.settings
+    ucl = settings.limit.limit(scores[prepared.limit], plan.sampling)
+    rule = AlarmRule(ucl, settings.alarm.k, settings.alarm.n, settings.alarm.clear_ratio)
+    windows = np.ascontiguousarray(prepared.windows)
+    return streamed_scores(heads, ScoredWindows(windows, predict(windows)), scores, prepared.whole, rule)
 
 
 def fit_heads(predict: Predict, prepared: Prepared, plan: BuildPlan) -> Heads | None:
@@ -174,6 +189,7 @@ def evaluate_model(task: VariantTask) -> str:
     weights = load_weights(workspace.asset_file(task.asset.name, f"{task.model}.weights.npz"))
     decisions: dict[str, NDArray[Any]] = {
         "scores": result.scores,
+        **({} if result.streamed is None else {"streamed": result.streamed}),
         "contributions": result.contributions,
         "leaderboard": result.leaderboard,
         "streaming": result.streaming,

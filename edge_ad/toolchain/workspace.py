@@ -8,6 +8,7 @@
     DIR/gate.json                         the parity gate's verdict
     DIR/bundles/ASSET.edgead              the bundles
     DIR/summary.json                      the comparison
+    DIR/seeds/SEED                        the same build with another seed, for `edge-ad evaluate --seeds`
 
 Every `.json` record carries the key of the inputs it was made from, and is written after the file it
 describes: a step that finds its record with the right key has nothing to do.

@@ -30,7 +30,8 @@ def test_the_example_of_heads(tmp_path):
     path.write_text(block)
     settings = load_settings(path)
     assert settings.detector is not None
-    assert [head.kind for head in settings.detector.heads] == ["t2", "z-max", "l1"]
+    assert [head.kind for head in settings.detector.heads] == ["t2", "z-max", "t2", "l1"]
+    assert [head.follow for head in settings.detector.heads] == [0, 0, 1800, 0]
     assert (settings.fit_share, settings.limit.kind, settings.limit.budget) == (0.75, "gpd", "1 per day")
 
 
@@ -54,7 +55,8 @@ def test_the_example_files_of_snapshots(tmp_path):
     assert load_settings(path) == BEARING_SETTINGS
 
 
-def test_the_tool_writes_the_table_of_the_document(capsys):
+def test_the_tool_writes_the_table_of_the_document(capsys, monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "tools")
     tool = runpy.run_path(str(ROOT / "tools" / "bench_convert.py"))
     error = "ConverterError: <unknown>:0: error: Lowering tensor list ops is failed. Please consider using"
     row = {"ours": False, "problem": None, "size_bytes": 40_200, "max_score_error": None, "f1": None}

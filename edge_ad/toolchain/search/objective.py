@@ -117,10 +117,10 @@ class NormalObjective:
     def measure(self, detector: Detector, recording: Recording, plan: BuildPlan) -> Piece:
         """Judge a detector on the held-out rows. Raises InterpreterError."""
         tested = recording.tested
-        normal = detector.replay(recording.samples, recording.times).alarms[tested]
+        normal = judge_recording(detector, recording, plan.settings.window_length).alarms["streaming"]
         held = LabelledRows(
             recording.times[tested],
-            np.zeros(len(normal), bool),
+            np.zeros(int(tested.sum()), bool),
             None,
             plan.format.sample_period_s,
         )
