@@ -57,7 +57,7 @@ def test_a_rollout_is_written_run_and_told_of(fleet, inventory, tmp_path):
     assert run.returncode == 1
     assert "PLAY [Stage 1 of 3, canary]" in run.stderr
     assert "Stage 2" not in run.stderr
-    assert "5 of 5 hosts do not run what they should" in run.stderr
+    assert "not running what they should: 5 of 5 hosts: pi-" in run.stderr
     assert "1 unreachable, 4 waiting" in run.stdout
     told = edge_ad("fleet", "rollout", fleet, "-o", folder, "--json")
     assert told.returncode == 1

@@ -178,7 +178,7 @@ def _verdict(title: str, groups: list[str], limit: str) -> dict[str, Any]:
                     "<= edge_ad_borne | float",
                     "fail_msg": "not well: {{ edge_ad_bad[:50] | join(', ') }} ({{ edge_ad_bad | length }} "
                     "of {{ edge_ad_hosts | length }}; up to {{ edge_ad_borne }} % are borne)",
-                    "success_msg": "{{ edge_ad_well | length }} of {{ edge_ad_hosts | length }} are well",
+                    "success_msg": "well: {{ edge_ad_well | length }} of {{ edge_ad_hosts | length }}",
                 },
             }
         ],
