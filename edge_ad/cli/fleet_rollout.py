@@ -113,7 +113,7 @@ def rollout(
     from edge_ad.errors import ConfigurationError, DeployError
     from edge_ad.text import counted
     from edge_ad.toolchain.fleet.store import FleetStore
-    from edge_ad.toolchain.rollout.plan import read_plan
+    from edge_ad.toolchain.rollout.plan import check_fleet, read_plan
     from edge_ad.toolchain.rollout.results import read_results, save_results
     from edge_ad.toolchain.rollout.run import run_rollout
 
@@ -128,6 +128,7 @@ def rollout(
                 return
         else:
             plan = read_plan(output)
+            check_fleet(plan, store, output)
         if do_run:
             went_well = run_rollout(output, check=check)
             if check:
@@ -171,7 +172,7 @@ def _write(
     if not chosen.hosts:
         raise ConfigurationError(f"no host of {inventory} watches an asset that has a bundle in {store.root}")
     planned = plan_stages(list(chosen.hosts), stages=stages, canaries=canary)
-    plan = new_plan(inventory, planned, chosen.hosts, max_fail_percentage)
+    plan = new_plan(inventory, planned, chosen.hosts, max_fail_percentage, store.identity())
     write_rollout(output, plan, chosen.hosts, forks=forks, healthy_within_s=healthy_within_s)
     check_syntax(output)
     for stage in planned:
