@@ -70,6 +70,10 @@ class Kept:
     """Heard before."""
     strange: tuple[str, ...]
     """Assets that the fleet does not know, of which nothing is kept."""
+    left_out: int
+    """Reports and events of those."""
+    agents: int
+    """Words of agents, news or not."""
 
 
 def keep(
@@ -82,14 +86,16 @@ def keep(
 
     `agents`: name, `online` or `offline`, and when that was heard. Raises OutputError, StoreError.
     """
-    new = new_events = known = 0
+    new = new_events = known = left_out = 0
     strange: dict[str, None] = {}
+    told = list(agents)
     with store.transaction() as db:
         prepare_health(db)
         assets = {name for (name,) in db.execute("SELECT asset FROM assets")}
         for seen in observations:
             if seen.asset not in assets:
                 strange[seen.asset] = None
+                left_out += 1
                 continue
             values = dataclasses.astuple(seen)
             changed, reported = 0, None
@@ -100,6 +106,7 @@ def keep(
         for event in events:
             if event.asset not in assets:
                 strange[event.asset] = None
+                left_out += 1
                 continue
             changed = db.execute(
                 "INSERT OR IGNORE INTO alarm_events VALUES (?, ?, ?, ?, ?, ?, ?)", dataclasses.astuple(event)
@@ -108,9 +115,9 @@ def keep(
         db.executemany(
             "INSERT INTO agents VALUES (?, ?, ?) ON CONFLICT (host) DO UPDATE SET status = excluded.status, "
             "time = excluded.time WHERE excluded.status <> agents.status",
-            agents,
+            told,
         )
-    return Kept(new, new_events, known, tuple(strange))
+    return Kept(new, new_events, known, tuple(strange), left_out, len(told))
 
 
 def prepare_health(db: sqlite3.Connection) -> None:

@@ -102,7 +102,8 @@ def test_reports_of_a_file_once_and_again(fleet, tmp_path):
         "new_reports": 2,
         "new_events": 0,
         "known": 0,
-        "left_out": 0,
+        "left_out": 1,
+        "left_out_why": {"an asset that the fleet does not know": 1},
         "unknown_assets": ["nobody"],
     }
     assert "does not know asset 'nobody'" in said
@@ -120,6 +121,38 @@ def test_a_truncated_line_costs_itself_alone(fleet, tmp_path):
     counts, said = collected(fleet, path)
     assert (counts["new_reports"], counts["left_out"]) == (1, 1)
     assert "health.ndjson, line 2: no whole JSON" in said
+
+
+def test_some_use_is_a_success_and_none_is_not(fleet, tmp_path):
+    good = lines(tmp_path / "good.ndjson", report("a"), report("b", schema="2.0"), report("c", state="happy"))
+    strange, bad, empty = tmp_path / "strange.ndjson", tmp_path / "bad.csv", tmp_path / "empty.ndjson"
+    lines(strange, report("nobody"), report("noone"), report("nobody", seconds=5))
+    bad.write_text("datetime;Current\n1;2\n")
+    empty.touch()
+    counts, said = collected(fleet, bad, strange, tmp_path / "missing", good)
+    assert (counts["new_reports"], counts["left_out"], counts["unknown_assets"]) == (
+        1,
+        7,
+        ["nobody", "noone"],
+    )
+    assert counts["left_out_why"] == {
+        "a file that cannot be used": 2,
+        "an asset that the fleet does not know": 3,
+        "another schema": 1,
+        "a value that makes no sense": 1,
+    }
+    assert f"left out: cannot read {tmp_path / 'missing'}: No such file" in said
+    told = edge_ad("fleet", "collect", fleet, good).stdout
+    assert told.startswith(
+        "0 new reports, 0 new alarm events, 1 known before; 2 left out: 1 × another schema"
+    )
+    assert (
+        collected(fleet, empty)[0]["new_reports"] == 0
+    )  # nothing has happened there, and nothing is left out
+    for files in ([bad], [strange], [bad, strange, empty]):
+        counts, said = collected(fleet, *files, code=5)
+        assert counts["new_reports"] == 0
+        assert "nothing of what was given can be used; first of all: " in said
 
 
 @pytest.mark.parametrize(
@@ -343,6 +376,19 @@ def test_rubbish_on_a_broker_is_left_out_and_told(fleet, broker):
     assert json.loads(done.stdout)["new_reports"] == 1
     assert json.loads(done.stdout)["left_out"] == 2
     assert "topic edge-ad/pi/b/health" in done.stderr
+
+
+def test_a_broker_with_nothing_but_rubbish(fleet, broker):
+    publish = (
+        "from paho.mqtt.publish import single; import sys; single('edge-ad/pi/a/health', '{', retain=True, "
+    )
+    publish += "hostname='127.0.0.1', port=int(sys.argv[1]))"
+    words = ("fleet", "collect", fleet, "--mqtt", "127.0.0.1", "--port", broker.port, "--quiet", 1)
+    assert edge_ad(*words).returncode == 0  # it has nothing to tell
+    subprocess.run([sys.executable, "-c", publish, str(broker.port)], check=True)
+    done = edge_ad(*words)
+    assert done.returncode == 5, done.stderr
+    assert "first of all: topic edge-ad/pi/a/health: no whole JSON" in done.stderr
 
 
 def test_a_broker_that_is_not_there_or_dies(fleet, broker):
