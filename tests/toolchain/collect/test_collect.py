@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import subprocess
 import sys
 from dataclasses import replace
@@ -287,6 +288,105 @@ def test_who_needs_what(fleet):
     assert edge_ad("fleet", "status", fleet, "--host", "nohost", "--strict").returncode == 2
     every = edge_ad("fleet", "status", fleet, "--json", "--asset", "[ab]").stdout.splitlines()
     assert [json.loads(each)["asset"] for each in every] == ["a", "b"]
+
+
+def expected(wanted, seen, rolled, outcome, agent):
+    """Flags and advice of an asset, slowly: what `fleet_status` asks of SQLite.
+
+    `rolled`: id and time of the bundle that a rollout left there; `outcome`: state of its host then.
+    """
+    heard, time = (seen.bundle_id, seen.time) if seen else (None, None)
+    running = rolled[0] if rolled and (not heard or rolled[1] > time) else heard
+    is_current = bool(running and wanted and running[:12] == wanted[:12])
+    shares = (seen.alarms / seen.decisions if seen.decisions else 0, seen.beyond_share) if seen else (0, 0)
+    flags = {
+        "unbuilt": not wanted,
+        "silent": seen is None,
+        "late": (agent is not None and agent[0] == "offline" and (seen is None or agent[1] >= time))
+        or (seen is not None and (NOW - datetime.fromisoformat(time)).total_seconds() > 3600),
+        "down": seen is not None and seen.state == "down",
+        "alarm": seen is not None and seen.state == "alarm",
+        "unknown": seen is not None and (seen.state == "unknown" or seen.unknown_share > 0.2),
+        "drift": seen is not None and seen.drift in ("moderate", "major"),
+        "old-bundle": bool(running and wanted) and not is_current,
+        "rollout-failed": outcome not in (None, "updated", "unchanged") and not is_current,
+    }
+    advice = None
+    if is_current and flags["drift"]:
+        if not shares[0] and not seen.episodes:
+            advice = "recalibrate"
+        elif seen.drift == "major" and max(shares) >= 0.05:
+            advice = "retrain"
+    return tuple(flag for flag, is_set in flags.items() if is_set), advice, running
+
+
+def test_every_asset_is_judged_as_a_slow_reader_would(tmp_path):
+    chance = random.Random(7)
+    names = [f"pump-{number}" for number in range(600)]
+    wanted, heard, left, outcomes, agents = {}, {}, {}, {}, {}
+    for name in names:
+        wanted[name] = chance.choice(["", bundle_id(name, 2), bundle_id(name, 2)])
+        if chance.random() < 0.85:
+            heard[name] = replace(
+                observation(name, chance.choice([10, 50, 3599, 3601, 9000]), chance.choice([1, 2, 2, 3])),
+                state=chance.choice(["normal", "normal", "alarm", "down", "unknown"]),
+                drift=chance.choice([None, "unclear", "stable", "moderate", "major"]),
+                alarms=chance.choice([0, 0, 86400 // 20, 5]),
+                episodes=chance.choice([0, 0, 1]),
+                decisions=chance.choice([0, 86400]),
+                unknown_share=chance.choice([0.0, 0.2, 0.3]),
+                beyond_share=chance.choice([0.0, 0.04, 0.05]),
+            )
+        if chance.random() < 0.5:
+            outcomes[name] = chance.choice(["updated", "unchanged", "refused", "unreachable", "waiting"])
+            if chance.random() < 0.8:
+                left[name] = (bundle_id(name, chance.choice([1, 2])), ago(chance.choice([5, 100, 5000])))
+        if chance.random() < 0.5:
+            agents[name] = (chance.choice(["online", "offline"]), ago(chance.choice([20, 4000])))
+    with FleetStore.open(tmp_path, create=True) as store:
+        for number in (1, 2):
+            store.record(
+                *(
+                    AssetRecord(
+                        n, "x", "built", build_number=number, bundle_id=bundle_id(n, number), sha256=n
+                    )
+                    for n in names
+                    if number == 1 or wanted[n]
+                ),
+            )
+            store.connection.execute("UPDATE assets SET sha256 = 'of before'")
+        store.record(*(AssetRecord(n, "x", "failed", sha256="-") for n in names if not wanted[n]))
+        save_hosts(store, [Host(f"pi-{name}", (name,)) for name in names])
+        keep(store, heard.values(), agents=[(f"pi-{n}", *agent) for n, agent in agents.items()])
+        results = tuple(
+            HostResult(f"pi-{n}", "all", state, "", ago(9), ((n, left[n][0]),) if n in left else ())
+            for n, state in outcomes.items()
+        )
+        plan = Plan("1", "x", 25, (), {})
+        for result in results:
+            when = left[result.host[3:]][1] if result.running else result.time
+            save_results(store, plan, (replace(result, time=when),))
+    found = status(tmp_path)
+    assert list(found) == sorted(names)
+    for name in names:
+        outcome = outcomes.get(name)
+        flags, advice, running = expected(
+            wanted[name],
+            heard.get(name),
+            left.get(name),
+            None if outcome == "waiting" else outcome,
+            agents.get(name),
+        )
+        each = found[name]
+        assert (each.flags, each.advice, each.running) == (flags, advice, running), name
+        number = int(running[:2], 16) if running else None
+        assert each.running_build == (number if number in ((1, 2) if wanted[name] else (1,)) else None)
+        assert each.wanted_build == (2 if wanted[name] else 0)
+        seen = heard.get(name)
+        assert (each.state, each.drift, each.psi) == (
+            (seen.state, seen.drift, seen.psi) if seen else (None, None, None)
+        )
+        assert each.rollout_state == (None if outcome == "waiting" else outcome)
 
 
 @pytest.fixture
