@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -277,7 +276,7 @@ def status(
         found = [each for each in found if {*each.flags, each.advice} & set(only)]
     if as_json:
         for each in found:
-            click.echo(json.dumps(asdict(each)))
+            click.echo(json.dumps(vars(each)))
     else:
         _show(found, limit=limit, show_all=show_all)
     flagged = sum(bool(each.flags) for each in found)

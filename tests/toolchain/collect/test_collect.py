@@ -14,11 +14,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_ad.bundle.bundle import read
-from edge_ad.errors import DataError
+from edge_ad.errors import DataError, StoreError
 from edge_ad.toolchain.collect.files import read_file
-from edge_ad.toolchain.collect.observation import ReportError, iso, of_report, of_state, parse_object
+from edge_ad.toolchain.collect.observation import (
+    AlarmEvent,
+    ReportError,
+    iso,
+    of_report,
+    of_state,
+    parse_object,
+)
 from edge_ad.toolchain.collect.status import fleet_status
-from edge_ad.toolchain.collect.table import keep, newest
+from edge_ad.toolchain.collect.table import DAYS_KEPT, EVENTS_KEPT, keep, newest
 from edge_ad.toolchain.fleet.record import AssetRecord
 from edge_ad.toolchain.fleet.store import FleetStore
 from edge_ad.toolchain.rollout.hosts import Host, save_hosts
@@ -249,6 +256,47 @@ def test_of_every_day_the_last_report_is_kept(fleet):
             kept = store.connection.execute("SELECT time, psi FROM health ORDER BY time").fetchall()
             assert kept == [(times[1], 1.0), (times[3], 3.0)]
             assert newest(store)["a"].psi == 3.0
+
+
+def test_what_is_old_goes_and_does_not_come_back(fleet):
+    noon = NOW.replace(hour=12) - timedelta(days=300)
+    days = [iso(noon + timedelta(days=2 * number)) for number in range(DAYS_KEPT + 3)]
+    reports = [observation(time=time, psi=float(number)) for number, time in enumerate(days)]
+    minutes = [iso(noon + timedelta(minutes=number)) for number in range(EVENTS_KEPT + 3)]
+    events = [AlarmEvent(f"{n}", "a", "pi", "began", time, None, None) for n, time in enumerate(minutes)]
+    with FleetStore.open(fleet) as store:
+
+        def kept():
+            times = [
+                t for (t,) in store.connection.execute("SELECT time FROM health WHERE asset = 'a' ORDER BY 1")
+            ]
+            ids = [n for (n,) in store.connection.execute("SELECT start FROM alarm_events ORDER BY 1")]
+            return times, ids
+
+        keep(store, [observation("b", time=days[0])])
+        assert keep(store, reports[:-1], events[:-1]).observations == DAYS_KEPT + 2
+        assert kept() == (days[2:-1], minutes[2:-1])
+        again = keep(store, reports[:-1], events[:-1])
+        assert (again.observations, again.events) == (0, 0)
+        assert kept() == (days[2:-1], minutes[2:-1])
+        keep(store, reports[-1:], events[-1:])
+        assert kept() == (days[3:], minutes[3:])
+        late = replace(reports[-3], time=days[-3].replace("T12", "T13"), psi=9.0)  # of a day that is kept
+        assert keep(store, [late]).observations == 1
+        assert len(kept()[0]) == DAYS_KEPT
+        assert store.connection.execute("SELECT count(*) FROM health WHERE asset = 'b'").fetchone() == (1,)
+
+
+def test_what_is_kept_is_gone_only_with_what_replaces_it(fleet):
+    """All in one transaction: where the last of many cannot be written, nothing has gone."""
+    noon = NOW.replace(hour=12) - timedelta(days=200)
+    reports = [observation(time=iso(noon + timedelta(days=number))) for number in range(DAYS_KEPT + 1)]
+    with FleetStore.open(fleet) as store:
+        keep(store, reports[:-1])
+        with pytest.raises(StoreError):
+            keep(store, [reports[-1], observation(state=None)])
+        rows = store.connection.execute("SELECT time FROM health ORDER BY time").fetchall()
+    assert [time for (time,) in rows] == [report.time for report in reports[:-1]]
 
 
 def test_who_needs_what(fleet):
