@@ -15,6 +15,7 @@ from edge_ad.toolchain.datasets.discover import SUFFIXES, asset_name, find_recor
 
 SIMULATOR = "pump://"
 """Begins what is simulated: as a data set with the number of machines, as a source with a machine's."""
+_S3 = ("s3://", "s3a://")
 _STAMPS = ("ETag", "etag", "checksum", "md5Hash", "content_md5", "mtime", "LastModified", "last_modified")
 """What the file systems of fsspec call that which changes when a file does."""
 
@@ -96,16 +97,23 @@ def _find_remote(dataset: str) -> list[Source]:
 
 
 def _file_system(url: str) -> tuple[Any, str]:
+    is_s3 = url.startswith(_S3)
     try:
         import fsspec
     except ModuleNotFoundError as error:
-        raise MissingDependencyError(f"{url}: URLs need: pip install 'edge-ad[distributed]'") from error
+        extra = "s3" if is_s3 else "distributed"
+        raise MissingDependencyError(f"{url}: URLs need: pip install 'edge-ad[{extra}]'") from error
     try:
         system, path = fsspec.core.url_to_fs(url)
-    except (ImportError, ValueError) as error:  # of the protocol's own library, or no such protocol
-        kind = MissingDependencyError if isinstance(error, ImportError) else ConfigurationError
-        raise kind(f"{url}: {error}") from error
-    return system, str(path).rstrip("/")
+    except ImportError as error:  # of the protocol's own library
+        needed = "object stores need: pip install 'edge-ad[s3]'" if is_s3 else error
+        raise MissingDependencyError(f"{url}: {needed}") from error
+    except ValueError as error:  # no such protocol
+        raise ConfigurationError(f"{url}: {error}") from error
+    inside = str(path).rstrip("/")
+    if is_s3 and not inside:
+        raise ConfigurationError(f"{url} names no bucket: s3://BUCKET/FOLDER")
+    return system, inside
 
 
 def _stamp(facts: dict[str, Any]) -> str:
