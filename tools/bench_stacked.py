@@ -8,6 +8,7 @@ rounds take turns. Then each of two ways is held against the other: weights, lim
 under the leaderboard's rule and in the stream.
 
 Usage: bench_stacked.py SKAB_FOLDER [FILES] [UNITS: tiny or full] [ROUNDS]
+       bench_stacked.py steps UNITS     milliseconds per asset and step, by the number of assets side by side
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from itertools import combinations
 from operator import add
@@ -44,6 +45,7 @@ from edge_ad.toolchain.workspace import BuildPlan
 
 SETTINGS = TrainingSettings(keep="last")  # the notebook keeps the last epoch's weights
 PLAN = BuildPlan(SKAB, BuildSettings(training=SETTINGS), ())
+PLAN_WINDOW = (PLAN.settings.window_length, len(SKAB.channels))
 WAYS = ("notebook", "one-by-one", "stacked")
 
 
@@ -151,8 +153,32 @@ def compared(kept: Path, first: str, second: str) -> dict[str, Any]:
         }
 
 
+def steps(model: str) -> dict[str, Any]:
+    """Milliseconds of processor time per asset and step of 32 windows, of ten epochs, everything traced."""
+    settings, shape = replace(SETTINGS, epochs=10, patience=10), PLAN.architecture(model)
+    windows = np.random.default_rng(0).standard_normal((391, *PLAN_WINDOW)).astype(np.float32)
+    job = TrainingJob(windows, initial_weights(shape, 0, "0"))
+    alone, stack = trainer_for(shape, 32), stacked_trainer_for(shape, 32)
+    ways: dict[str, Callable[[TrainingSettings], object]] = {
+        "one by one": lambda given: alone.fit(windows, given, job.initial),
+        **{f"{n} side by side": lambda given, n=n: stack.fit([job] * n, given) for n in (2, 4, 8, 16)},
+    }
+    n_steps = 10 * -(-int(len(windows) * (1 - settings.validation_share)) // 32)
+    found = {}
+    for name, fit in ways.items():
+        fit(replace(settings, epochs=1))
+        start = time.process_time()
+        fit(settings)
+        assets = int(name.split()[0]) if name[0].isdigit() else 1
+        found[name] = round(1000 * (time.process_time() - start) / n_steps / assets, 2)
+    return {"model": model, "ms_per_asset_and_step": found}
+
+
 def main() -> None:
     """Run each way in a process of its own."""
+    if sys.argv[1] == "steps":
+        print(json.dumps(steps(sys.argv[2])))
+        return
     if sys.argv[1] in WAYS:
         way, folder, count, model, kept = sys.argv[1:]
         print(json.dumps(run(way, Path(folder), int(count), model, Path(kept))))
