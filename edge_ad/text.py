@@ -26,6 +26,15 @@ def percent(fraction: float | None) -> str:
     return "-" if fraction is None else f"{round(100 * fraction, 1) + 0.0:.1f}"
 
 
+def counted(n: int, noun: str) -> str:
+    """So many of something.
+
+    >>> counted(1, "host"), counted(0, "host")
+    ('1 host', '0 hosts')
+    """
+    return f"{n} {noun}" + ("" if n == 1 else "s")
+
+
 def number(value: float | None, digits: int) -> str:
     """A number with so many decimals; `-` where there is none."""
     return "-" if value is None else f"{value:.{digits}f}"

@@ -14,7 +14,8 @@ COMMAND = [sys.executable, "-m", "edge_ad"]
 
 def edge_ad(*arguments, **options):
     """Run the `edge-ad` command to its end."""
-    options = {"capture_output": True, "text": True, "timeout": 600, **options}
+    streams = {} if "stdout" in options else {"capture_output": True}
+    options = {**streams, "text": True, "timeout": 600, **options}
     return subprocess.run([*COMMAND, *map(str, arguments)], check=False, **options)
 
 

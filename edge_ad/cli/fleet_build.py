@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edge_ad.cli.options import PATH, build_settings, data_options, settings_options
+from edge_ad.cli.options import PATH, build_settings, data_options, fleet_settings_options
 
 if TYPE_CHECKING:
     from edge_ad.toolchain.datasets.formats import RecordingFormat
@@ -25,7 +25,7 @@ _SHOWN = 20
 @click.argument("dataset")
 @click.option("-o", "--output", required=True, type=PATH, help="Folder of the fleet; it can be resumed.")
 @data_options
-@settings_options
+@fleet_settings_options
 @click.option(
     "--engine",
     type=click.Choice(["local", "ray"]),
@@ -76,12 +76,13 @@ def build(
 
     default_models = None if preset == "bearing" else ("tiny",)
     settings = build_settings(config, preset, default_models=default_models, **overrides)
+    workers_of = _engine(engine, address, workers)
     sources = find_sources(dataset)
     recording_format, found_preset = _choose_format(dataset, sources, preset, format_file)
     plan = FleetPlan(dataset, recording_format, settings, found_preset)
     click.get_current_context().with_resource(Workspace(output).locked())
     tally, missing = build_fleet(
-        output, plan, sources, _engine(engine, address, workers), assets_per_task=assets_per_task, watch=_show
+        output, plan, sources, workers_of, assets_per_task=assets_per_task, watch=_show
     )
     _report(output, tally, missing, as_json)
 
@@ -95,7 +96,9 @@ def _engine(kind: str, address: str | None, workers: int | None) -> Engine:
     if kind == "ray":
         from edge_ad.toolchain.fleet.ray_engine import RayEngine
 
-        return RayEngine(address, n_workers)
+        on_cluster = RayEngine(address, n_workers)
+        on_cluster.check()
+        return on_cluster
     if address is not None:
         raise ConfigurationError("--address is that of a Ray cluster: give --engine ray as well")
     return LocalEngine(n_workers)
@@ -109,8 +112,9 @@ def _choose_format(
 
     from edge_ad.errors import ConfigurationError
     from edge_ad.toolchain.datasets.choose import choose_format
+    from edge_ad.toolchain.fleet.sources import SIMULATOR
 
-    if dataset.startswith("pump://") and preset is None and format_file is None:
+    if dataset.startswith(SIMULATOR) and preset is None and format_file is None:
         preset = "pump"
     with tempfile.TemporaryDirectory() as folder:
         first = Path(dataset) if preset or format_file else sources[0].fetch(Path(folder))
@@ -131,7 +135,7 @@ def _show(record: AssetRecord, tally: Tally) -> None:
         f1 = "" if record.f1 is None else f", F1 {record.f1:.3f}"
         what = f"{record.default_variant}, {record.size_bytes / 1000:.1f} KB, UCL {record.ucl:.4g}{f1}"
     else:
-        what = f"{record.state}: {record.error.splitlines()[0] if record.error else ''}"
+        what = f"{record.state}: {record.reason}"
     done, all_ = tally.done + tally.skipped, tally.total
     left = "" if tally.seconds_left is None else f", {_duration(tally.seconds_left)} left"
     failed = f"{tally.failed} failed, " if tally.failed else ""
@@ -147,7 +151,7 @@ def _duration(seconds: float) -> str:
 
 def _report(output: Path, tally: Tally, missing: list[AssetRecord], as_json: bool) -> None:
     """What came out; ends with the exit code of the first reason where an asset has no bundle."""
-    from edge_ad.text import printable
+    from edge_ad.text import counted, printable
 
     n_built = tally.total - len(missing)
     if as_json:
@@ -164,14 +168,14 @@ def _report(output: Path, tally: Tally, missing: list[AssetRecord], as_json: boo
         }
         click.echo(json.dumps(facts, indent=1))
     else:
-        click.echo(f"{n_built} of {tally.total} assets have a bundle in {output / 'bundles'}")
+        click.echo(f"with a bundle in {output / 'bundles'}: {n_built} of {counted(tally.total, 'asset')}")
     if not missing:
         return
     states = Counter(record.state for record in missing)
     counts = ", ".join(f"{n} {state}" for state, n in sorted(states.items()))
     click.echo(f"without a bundle: {counts}", err=True)
     for record in missing[:_SHOWN]:
-        click.echo(printable(f"  {record.asset}: {_first_reason(record.error)}"), err=True)
+        click.echo(printable(f"  {record.asset}: {record.reason}"), err=True)
     if len(missing) > _SHOWN:
         click.echo(
             f"  and {len(missing) - _SHOWN} more: edge-ad fleet list {output} --where 'state!=built'",
@@ -180,9 +184,3 @@ def _report(output: Path, tally: Tally, missing: list[AssetRecord], as_json: boo
     click.get_current_context().exit(
         4 if missing[0].state == "gate-failed" else 5 if "failed" in states else 1
     )
-
-
-def _first_reason(error: str) -> str:
-    """The first line that tells something of this asset; that of the gate comes after its headline."""
-    lines = [line.strip() for line in error.splitlines() if line.strip()]
-    return lines[min(1, len(lines) - 1)] if lines else "not built yet"

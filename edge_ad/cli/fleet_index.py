@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +16,7 @@ from edge_ad.cli.options import PATH
 if TYPE_CHECKING:
     from edge_ad.toolchain.fleet.record import AssetRecord
 
+_NARROWEST_REASON = 40
 _SORTS = ("asset", "worst-parity", "worst-f1", "newest", "slowest")
 
 
@@ -43,7 +47,7 @@ def list_(fleet: Path, where: Sequence[str], sort: str, limit: int | None, as_js
         for record in records:
             click.echo(json.dumps(encode(record)))
         return
-    click.echo(_table(records), nl=False)
+    click.echo(_table(records, _terminal_width()))
     states = ", ".join(f"{n} {state}" for state, n in sorted(counts.items())) or "no assets"
     click.echo(f"{len(records)} shown; the fleet: {states}", err=True)
 
@@ -55,7 +59,7 @@ def list_(fleet: Path, where: Sequence[str], sort: str, limit: int | None, as_js
 def diff(before: Path, after: Path, as_json: bool) -> None:
     """Show which assets the fleet AFTER has otherwise than the fleet BEFORE."""
     from edge_ad.bundle.codec import encode
-    from edge_ad.text import printable
+    from edge_ad.text import counted, printable
     from edge_ad.toolchain.fleet.store import FleetStore
 
     with FleetStore.open(before) as first, FleetStore.open(after) as second:
@@ -73,13 +77,19 @@ def diff(before: Path, after: Path, as_json: bool) -> None:
                 for name in change.fields
             ]
             click.echo(printable(f"{change.asset}: {', '.join(parts)}"))
-    click.echo(f"{len(changes)} assets differ", err=True)
+    click.echo(f"differing: {counted(len(changes), 'asset')}", err=True)
 
 
-def _table(records: Sequence[AssetRecord]) -> str:
+def _terminal_width() -> int | None:
+    """Columns; None where standard output is no terminal."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
+def _table(records: Sequence[AssetRecord], width: int | None) -> str:
+    """Reasons in full, over several lines where they do not fit `width`."""
     from edge_ad.text import align, printable
 
-    header = ["asset", "state", "build", "variant", "UCL", "F1", "agreement", "headroom", "why"]
+    header = ["asset", "state", "build", "variant", "UCL", "F1", "agreement", "headroom"]
     rows = [
         [
             printable(record.asset),
@@ -90,11 +100,24 @@ def _table(records: Sequence[AssetRecord]) -> str:
             _figure(record.f1, ".3f"),
             _figure(record.agreement, ".4f"),
             _figure(record.parity_headroom, ".2f"),
-            printable(record.error.strip().split("\n")[0])[:80],
         ]
         for record in records
     ]
-    return align([header, *rows], left=2) + "\n"
+    lines = align([header, *rows], left=2).split("\n")
+    if not any(record.reason for record in records):
+        return "\n".join(lines)
+    edge = max(map(len, lines))
+    beside = None if width is None else max(width - edge - 2, _NARROWEST_REASON)
+    reasons = ["why", "---", *(printable(record.reason) for record in records)]
+    return "\n".join(
+        f"{line if number == 0 else '':<{edge}}  {part}".rstrip()
+        for line, reason in zip(lines, reasons, strict=True)
+        for number, part in enumerate(_wrapped(reason, beside))
+    )
+
+
+def _wrapped(text: str, width: int | None) -> list[str]:
+    return [text] if width is None or not text else textwrap.wrap(text, width)
 
 
 def _figure(value: float | None, form: str) -> str:

@@ -36,6 +36,7 @@ def inventory(
     """Write an Ansible inventory of the hosts that watch FLEET's assets. It holds no password."""
     from edge_ad.errors import ConfigurationError
     from edge_ad.files import write_atomic
+    from edge_ad.text import counted
     from edge_ad.toolchain.fleet.store import FleetStore
     from edge_ad.toolchain.rollout.hosts import load_hosts, read_hosts, save_hosts
     from edge_ad.toolchain.rollout.inventory import inventory_yaml
@@ -53,7 +54,7 @@ def inventory(
         click.echo(text, nl=False)
     else:
         write_atomic(output, text.encode())
-        click.echo(f"{output}: {len(known)} hosts, {len(assigned)} assets", err=True)
+        click.echo(f"{output}: {counted(len(known), 'host')}, {counted(len(assigned), 'asset')}", err=True)
     if without:
         click.echo(f"no host watches {_some(without)}", err=True)
 
@@ -110,8 +111,9 @@ def rollout(
     if a host does not run what it should.
     """
     from edge_ad.errors import ConfigurationError, DeployError
+    from edge_ad.text import counted
     from edge_ad.toolchain.fleet.store import FleetStore
-    from edge_ad.toolchain.rollout.plan import read_plan
+    from edge_ad.toolchain.rollout.plan import check_fleet, read_plan
     from edge_ad.toolchain.rollout.results import read_results, save_results
     from edge_ad.toolchain.rollout.run import run_rollout
 
@@ -126,6 +128,7 @@ def rollout(
                 return
         else:
             plan = read_plan(output)
+            check_fleet(plan, store, output)
         if do_run:
             went_well = run_rollout(output, check=check)
             if check:
@@ -141,7 +144,8 @@ def rollout(
         _show(plan, results)
     bad = [result.host for result in results if not result.is_well]
     if bad:
-        raise DeployError(f"{len(bad)} of {len(results)} hosts do not run what they should: {_some(bad)}")
+        of_all = f"{len(bad)} of {counted(len(results), 'host')}"
+        raise DeployError(f"not running what they should: {of_all}: {_some(bad)}")
 
 
 def _write(
@@ -168,7 +172,7 @@ def _write(
     if not chosen.hosts:
         raise ConfigurationError(f"no host of {inventory} watches an asset that has a bundle in {store.root}")
     planned = plan_stages(list(chosen.hosts), stages=stages, canaries=canary)
-    plan = new_plan(inventory, planned, chosen.hosts, max_fail_percentage)
+    plan = new_plan(inventory, planned, chosen.hosts, max_fail_percentage, store.identity())
     write_rollout(output, plan, chosen.hosts, forks=forks, healthy_within_s=healthy_within_s)
     check_syntax(output)
     for stage in planned:

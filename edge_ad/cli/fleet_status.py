@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,7 @@ from edge_ad.cli.options import PATH, FiniteRange
 
 if TYPE_CHECKING:
     from edge_ad.runtime.mqtt.options import BrokerOptions
-    from edge_ad.toolchain.collect.files import Heard
+    from edge_ad.toolchain.collect.files import Heard, LeftOut
     from edge_ad.toolchain.collect.status import AssetStatus
     from edge_ad.toolchain.collect.table import Kept
 
@@ -80,11 +80,11 @@ def collect(
     """Take what devices report into FLEET's index: from FILES, from an MQTT broker, or both.
 
     FILES hold lines of JSON, health reports or alarm events as agents make them, or the summary of edge-ad
-    run. What was heard before changes nothing; what makes no sense is told and left out. Ends with 5 where
-    nothing of a file can be used.
+    run. What was heard before changes nothing. What makes no sense, a whole file among others too, is told,
+    counted and left out. Ends with 5 where nothing of all that was given can be used.
     """
-    from edge_ad.errors import ConfigurationError
-    from edge_ad.toolchain.collect.files import read_file
+    from edge_ad.errors import ConfigurationError, DataError
+    from edge_ad.toolchain.collect.files import LeftOut, read_file
     from edge_ad.toolchain.collect.mqtt import HeardOnline, listen
     from edge_ad.toolchain.collect.table import keep
     from edge_ad.toolchain.fleet.store import FleetStore
@@ -101,7 +101,11 @@ def collect(
     total = _Total()
     with FleetStore.open(fleet) as store:
         for path in files:
-            heard = read_file(path, asset=asset, host=host)
+            try:
+                heard = read_file(path, asset=asset, host=host)
+            except DataError as error:
+                total.leave_out(LeftOut(str(error), "a file that cannot be used"))
+                continue
             total.add(heard, keep(store, heard.observations, heard.events))
         if options is not None:
 
@@ -113,52 +117,76 @@ def collect(
                 listen(options, prefix, take, quiet_s=float("inf") if follow else quiet_s, longest_s=None)
             finally:
                 total.show(as_json=as_json)
-            return
-    total.show(as_json=as_json)
+        else:
+            total.show(as_json=as_json)
+    total.require_something()
 
 
 class _Total:
     """What came of all that was heard."""
 
     def __init__(self) -> None:
-        self.observations = self.events = self.known = self.bad = 0
+        self.observations = self.events = self.known = self.agents = 0
+        self.left_out: Counter[str] = Counter()
         self.strange: dict[str, None] = {}
+        self.first = ""
 
     def add(self, heard: Heard, kept: Kept) -> None:
         """Count, and tell of what was left out."""
-        from edge_ad.text import printable
-
         self.observations += kept.observations
         self.events += kept.events
         self.known += kept.known
-        for text in heard.bad:
-            self.bad += 1
-            if self.bad <= _BAD_SHOWN:
-                click.echo(printable(f"left out: {text}"), err=True)
+        self.agents += kept.agents
+        for left_out in heard.bad:
+            self.leave_out(left_out)
         for asset in kept.strange:
             if asset not in self.strange:
                 self.strange[asset] = None
-                if len(self.strange) <= _BAD_SHOWN:
-                    click.echo(printable(f"left out: the fleet does not know asset {asset!r}"), err=True)
+                self._tell(f"the fleet does not know asset {asset!r}", len(self.strange))
+        if kept.left_out:
+            self.left_out["an asset that the fleet does not know"] += kept.left_out
+
+    def leave_out(self, what: LeftOut) -> None:
+        """Count, and tell."""
+        self.left_out[what.why] += 1
+        self._tell(what.text, self.left_out.total())
+
+    def _tell(self, text: str, number: int) -> None:
+        from edge_ad.text import printable
+
+        self.first = self.first or text
+        if number <= _BAD_SHOWN:
+            click.echo(printable(f"left out: {text}"), err=True)
 
     def show(self, *, as_json: bool) -> None:
         """Print it."""
+        from edge_ad.text import counted
+
         if as_json:
             counts = {
                 "new_reports": self.observations,
                 "new_events": self.events,
                 "known": self.known,
-                "left_out": self.bad,
+                "left_out": self.left_out.total(),
+                "left_out_why": dict(self.left_out),
                 "unknown_assets": list(self.strange),
             }
             click.echo(json.dumps(counts))
             return
-        left_out = f"; {self.bad} left out" if self.bad else ""
-        strange = f"; {len(self.strange)} assets that the fleet does not know" if self.strange else ""
+        reasons = ", ".join(f"{n} × {why}" for why, n in self.left_out.most_common())
+        left_out = f"; {self.left_out.total()} left out: {reasons}" if reasons else ""
         click.echo(
-            f"{self.observations} new reports, {self.events} new alarm events, {self.known} known before"
-            f"{left_out}{strange}"
+            f"{counted(self.observations, 'new report')}, {counted(self.events, 'new alarm event')}, "
+            f"{self.known} known before{left_out}"
         )
+
+    def require_something(self) -> None:
+        """Raises DataError where something was given, and nothing of it was of use."""
+        from edge_ad.errors import DataError
+
+        is_used = self.observations or self.events or self.known or self.agents
+        if self.left_out and not is_used:
+            raise DataError(f"nothing of what was given can be used; first of all: {self.first}")
 
 
 def _broker(
@@ -232,6 +260,7 @@ def status(
     from fnmatch import fnmatchcase
 
     from edge_ad.errors import ConfigurationError, DeployError
+    from edge_ad.text import counted
     from edge_ad.toolchain.collect.status import fleet_status
     from edge_ad.toolchain.fleet.store import FleetStore
 
@@ -247,16 +276,16 @@ def status(
         found = [each for each in found if {*each.flags, each.advice} & set(only)]
     if as_json:
         for each in found:
-            click.echo(json.dumps(asdict(each)))
+            click.echo(json.dumps(vars(each)))
     else:
         _show(found, limit=limit, show_all=show_all)
     flagged = sum(bool(each.flags) for each in found)
     if strict and flagged:
-        raise DeployError(f"{flagged} of {len(found)} assets need to be looked at")
+        raise DeployError(f"to be looked at: {flagged} of {counted(len(found), 'asset')}")
 
 
 def _show(found: list[AssetStatus], *, limit: int, show_all: bool) -> None:
-    from edge_ad.text import align, number, printable
+    from edge_ad.text import align, counted, number, printable
 
     counts: dict[str, int] = {}
     for each in found:
@@ -289,7 +318,7 @@ def _show(found: list[AssetStatus], *, limit: int, show_all: bool) -> None:
         click.echo(printable(f"{host}: {problem or 'did not come out well'}"))
     well = sum(not each.flags for each in found)
     listed = "".join(f", {counts[name]} {name}" for name in _FLAGS if name in counts)
-    click.echo(f"{len(found)} assets, {well} well{listed}")
+    click.echo(f"{counted(len(found), 'asset')}, {well} well{listed}")
 
 
 def _running(each: AssetStatus) -> str:

@@ -123,13 +123,19 @@ def format_changes(overrides: dict[str, Any]) -> Any:
 
 def settings_options(function: F) -> F:
     """What overrides the configuration file; each default is the seed notebook's protocol."""
+    models = "full, tiny, conv, dense; stacked of --preset bearing.  [default: full,tiny]"
+    return _settings_options(function, f"Comma-separated: {models}")
+
+
+def fleet_settings_options(function: F) -> F:
+    """The same of a fleet, whose models are tiny unless told otherwise."""
+    return _settings_options(function, "Comma-separated: full, tiny, conv, dense.  [default: tiny]")
+
+
+def _settings_options(function: F, models_help: str) -> F:
     for option in (
         click.option("--config", type=PATH, help="TOML file with build settings."),
-        click.option(
-            "--models",
-            help="Comma-separated: full, tiny, conv, dense; stacked of --preset bearing.  "
-            "[default: full,tiny]",
-        ),
+        click.option("--models", help=models_help),
         click.option(
             "--precisions", help="Comma-separated: float32, int8, int8-full.  [default: float32,int8]"
         ),

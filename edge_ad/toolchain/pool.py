@@ -9,8 +9,9 @@ import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from typing import Generic, TypeVar
 
 from pebble import ProcessExpired, ProcessPool
@@ -25,6 +26,12 @@ Result = TypeVar("Result")
 _PR_SET_PDEATHSIG = 1
 _ONE_THREAD = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS")
 """There is a process per processor: threads of numpy's own would only get in each other's way."""
+_MOST_POOLS_IN_VAIN = 5
+_LOOK_EVERY_S = 5.0
+_NEVER_BEGAN = (
+    "the worker processes die before they begin (is there enough memory? fewer at a time take less: -j or "
+    "--workers)"
+)
 
 
 class WorkerCrashedError(EdgeAdError):
@@ -54,9 +61,14 @@ class Workers:
         """With `tasks_per_process`, each makes room for a new one after so many tasks; 0: never."""
         for variable in _ONE_THREAD:
             os.environ.setdefault(variable, "1")  # inherited by the workers
-        self._pool = ProcessPool(
-            max_workers=jobs,
-            max_tasks=tasks_per_process,
+        self._jobs = jobs
+        self._tasks_per_process = tasks_per_process
+        self._pool = self._new_pool()
+
+    def _new_pool(self) -> ProcessPool:
+        return ProcessPool(
+            max_workers=self._jobs,
+            max_tasks=self._tasks_per_process,
             context=multiprocessing.get_context("spawn"),
             initializer=_leave_interrupts_to_parent,
         )
@@ -67,8 +79,12 @@ class Workers:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is None:
             self._pool.close()  # type: ignore[no-untyped-call]  # pebble states no types
+            self._pool.join()
         else:
-            self._pool.stop()  # type: ignore[no-untyped-call]  # pebble states no types
+            self._stop()
+
+    def _stop(self) -> None:
+        self._pool.stop()  # type: ignore[no-untyped-call]  # pebble states no types
         self._pool.join()
 
     def run(
@@ -85,19 +101,55 @@ class Workers:
         def named(task: Task) -> str:
             return f"{describe(task)}: " if describe else ""
 
-        waiting, futures = iter(tasks), dict[Future[Result], Task]()
+        waiting, pools_in_vain = iter(tasks), 0
+        while pools_in_vain < _MOST_POOLS_IN_VAIN:
+            pools_in_vain += 1
+            left: list[Task] = []
+            for outcome in self._until_broken(function, waiting, left, time_limit_s, most_waiting, named):
+                pools_in_vain = 0
+                yield outcome
+            if not left:
+                return
+            waiting = chain(left, waiting)
+            self._stop()
+            self._pool = self._new_pool()
+        for task in waiting:
+            yield Outcome(task, None, WorkerCrashedError(f"{named(task)}{_NEVER_BEGAN}"))
+
+    def _until_broken(
+        self,
+        function: Callable[[Task], Result],
+        waiting: Iterator[Task],
+        left: list[Task],
+        time_limit_s: float,
+        most_waiting: int | None,
+        named: Callable[[Task], str],
+    ) -> Iterator[Outcome[Task, Result]]:
+        """Outcomes until no task is waiting, or until the pool breaks: then those it had taken are in `left`.
+
+        pebble gives a whole pool up where a process dies while none of them has a task.
+        """
+        pool, futures = self._pool, dict[Future[Result], Task]()
 
         def begin(most: int | None) -> None:
             for task in islice(waiting, most):
-                futures[self._pool.schedule(function, args=[task], timeout=time_limit_s)] = task
+                try:
+                    futures[pool.schedule(function, args=[task], timeout=time_limit_s)] = task
+                except RuntimeError:  # it broke meanwhile
+                    left.append(task)
+                    return
 
         begin(most_waiting)
-        while futures:
-            done, _ = wait(futures, return_when=FIRST_COMPLETED)
+        while futures and not left:
+            done, _ = wait(futures, _LOOK_EVERY_S, return_when=FIRST_COMPLETED)
+            if not done and not pool.active:  # of what it had not looked at yet, a broken pool says nothing
+                break
             for future in done:
                 task = futures.pop(future)
                 try:
                     yield Outcome(task, future.result(), None)
+                except BrokenProcessPool:
+                    left.append(task)
                 except TimeoutError:  # pebble's own: no task raises one
                     yield Outcome(task, None, _too_slow(named(task), time_limit_s))
                 except ProcessExpired as error:
@@ -106,7 +158,9 @@ class Workers:
                     yield Outcome(task, None, error)
                 except MemoryError:
                     yield Outcome(task, None, WorkerCrashedError(f"{named(task)}out of memory"))
-            begin(len(done))
+            if not left:
+                begin(len(done))
+        left += futures.values()
 
 
 def run_tasks(
@@ -122,10 +176,12 @@ def run_tasks(
     """Run `function` on every task in `jobs` fresh processes; yield outcomes as they come.
 
     A task that crashes its process or exceeds the time limit becomes an Outcome with an error, and
-    the rest go on in a new process; so they do after `tasks_per_process` tasks, where that is not 0. Tasks
-    are taken from the iterable as they are begun, at most `most_waiting` ahead of the outcomes; without
-    that, all at once. `describe` names the task in such an error, for whoever reads it without the Outcome's
-    own task. Errors that edge_ad does not raise on purpose are raised here.
+    the rest go on in a new process; so they do after `tasks_per_process` tasks, where that is not 0. A
+    process that dies before it has taken a task costs its start and no task; where nothing else ever happens,
+    what is left becomes Outcomes with that error. Tasks are taken from the iterable as they are begun, at
+    most `most_waiting` ahead of the outcomes; without that, all at once. `describe` names the task in such an
+    error, for whoever reads it without the Outcome's own task. Errors that edge_ad does not raise on purpose
+    are raised here.
     """
     with Workers(jobs, tasks_per_process) as workers:
         yield from workers.run(

@@ -18,8 +18,9 @@ from __future__ import annotations
 
 import fcntl
 import io
+import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -148,19 +149,39 @@ class Workspace:
     def locked(self) -> Iterator[None]:
         """Keep other builds out of the folder. Raises OutputError where one is at work.
 
-        The lock ends with the process, however it ends.
+        The lock ends with the process, however it ends. Folders that were made for it, and that nothing was
+        written into, are gone afterwards.
         """
+        missing = [folder for folder in (self.root, *self.root.parents) if not folder.exists()]
+        path = self.root / ".lock"
         make_folder(self.root)
         try:
-            lock = (self.root / ".lock").open("w")
+            lock = path.open("w")
         except OSError as error:
             raise OutputError(f"cannot write to {self.root}: {error.strerror}") from error
         with lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise OutputError(f"another edge-ad is at work in {self.root}; wait for its end") from error
-            yield
+                # or it was another's, who had nothing to write, and has taken it away
+                is_ours = os.path.samestat(os.fstat(lock.fileno()), path.stat())
+            except (BlockingIOError, FileNotFoundError):
+                is_ours = False
+            if not is_ours:
+                raise OutputError(f"another edge-ad is at work in {self.root}; wait for its end")
+            try:
+                yield
+            finally:
+                if missing:
+                    _take_away(path, missing)
+
+
+def _take_away(lock: Path, folders: list[Path]) -> None:
+    """A lock and the folders around it, the innermost first, as far as nothing else is in them."""
+    with suppress(OSError):  # something else is in it, or it is gone
+        if os.listdir(lock.parent) == [lock.name]:
+            lock.unlink()
+        for folder in folders:
+            folder.rmdir()
 
 
 def save_record(path: Path, record: object) -> None:

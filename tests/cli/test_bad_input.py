@@ -291,7 +291,11 @@ class TestOutputFolder:
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        (["build", "none", "-o", "out"], 5, "none does not exist; give a CSV file or a folder"),
+        (
+            ["build", "none", "-o", "out"],
+            5,
+            "give a recording (.csv or .parquet), or a folder",
+        ),
         (["build", "nothing", "-o", "out"], 5, "holds no .csv or .parquet file"),
         (["build", "pump.csv", "-o", "pump.csv"], 1, "cannot create folder pump.csv: File exists"),
         (["build", "-o", "out"], 2, "DATA"),

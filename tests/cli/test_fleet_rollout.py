@@ -57,7 +57,7 @@ def test_a_rollout_is_written_run_and_told_of(fleet, inventory, tmp_path):
     assert run.returncode == 1
     assert "PLAY [Stage 1 of 3, canary]" in run.stderr
     assert "Stage 2" not in run.stderr
-    assert "5 of 5 hosts do not run what they should" in run.stderr
+    assert "not running what they should: 5 of 5 hosts: pi-" in run.stderr
     assert "1 unreachable, 4 waiting" in run.stdout
     told = edge_ad("fleet", "rollout", fleet, "-o", folder, "--json")
     assert told.returncode == 1
@@ -66,6 +66,33 @@ def test_a_rollout_is_written_run_and_told_of(fleet, inventory, tmp_path):
     status = edge_ad("fleet", "status", fleet, "--json", "--only", "rollout-failed").stdout
     (each,) = map(json.loads, status.splitlines())
     assert (each["asset"], each["rollout_state"]) == ("pump-3", "unreachable")
+
+
+@pytest.mark.parametrize("is_old", [False, True])
+def test_a_rollout_is_of_one_fleet(fleet, inventory, tmp_path, is_old, toy_bundle_path):
+    """A folder of before fleets had an identity is known by its bundles."""
+    folder, other = tmp_path / "monday", tmp_path / "other"
+    for number in range(6):
+        build(other, toy_bundle_path.read_bytes(), f"pump-{number}", 2)
+    written = edge_ad("fleet", "rollout", fleet, "--inventory", inventory, "-o", folder)
+    assert written.returncode == 0, written.stderr
+    if is_old:
+        plan = json.loads((folder / "rollout.json").read_text())
+        assert len(plan.pop("fleet")) == 32
+        (folder / "rollout.json").write_text(json.dumps(plan))
+    for more in ([], ["--run"], ["--run", "--check"]):
+        refused = edge_ad("fleet", "rollout", other, "-o", folder, *more)
+        assert refused.returncode == 2
+        assert f"the rollout in {folder} is not one of the fleet in {other}" in refused.stderr
+        assert "PLAY" not in refused.stderr
+    moved = tmp_path / "moved"
+    shutil.copytree(fleet, moved)
+    if is_old:  # and a bundle that was built anew meanwhile
+        build(moved, toy_bundle_path.read_bytes(), "pump-1", 2)
+    for root in (fleet, moved):
+        told = edge_ad("fleet", "rollout", root, "-o", folder)
+        assert told.returncode == 1, told.stderr
+        assert "5 waiting" in told.stdout
 
 
 def test_what_cannot_be_acted_on(fleet, inventory, tmp_path):

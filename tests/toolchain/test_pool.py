@@ -1,4 +1,5 @@
 import ctypes
+import multiprocessing
 import os
 import signal
 import time
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 
 from edge_ad.errors import ConverterCrashedError, ConverterTimeoutError, TrainingError
-from edge_ad.toolchain import build
+from edge_ad.toolchain import build, pool
 from edge_ad.toolchain.pool import WorkerCrashedError, WorkerTimeoutError, run_tasks
 
 
@@ -65,6 +66,32 @@ def test_a_task_that_hangs_is_ended():
     assert isinstance(found["hang"].error, WorkerTimeoutError)
     assert "no answer within 2 s" in str(found["hang"].error)
     assert found["after"].result == "AFTER"
+
+
+def tasks_whose_worker_is_killed_at_its_start():
+    yield "a"
+    for worker in multiprocessing.active_children():
+        os.kill(worker.pid, signal.SIGKILL)
+    yield "b"
+
+
+@pytest.mark.parametrize("most_waiting", [None, 2])
+def test_a_worker_that_dies_before_its_first_task_costs_none(most_waiting):
+    tasks = tasks_whose_worker_is_killed_at_its_start()
+    found = list(run_tasks(work, tasks, jobs=1, time_limit_s=120.0, most_waiting=most_waiting))
+    assert sorted((outcome.task, outcome.result) for outcome in found) == [("a", "A"), ("b", "B")]
+
+
+def die():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_where_workers_only_ever_die_it_ends_in_words(monkeypatch):
+    monkeypatch.setattr(pool, "_leave_interrupts_to_parent", die)  # what every worker begins with
+    found = outcomes("a", "b")
+    assert list(found) == ["a", "b"]
+    assert all(isinstance(outcome.error, WorkerCrashedError) for outcome in found.values())
+    assert str(found["b"].error).startswith("task b: the worker processes die before they begin")
 
 
 def test_deliberate_errors_are_outcomes_and_bugs_are_raised():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import resource
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from time import perf_counter_ns
 
 import numpy as np
@@ -17,6 +18,18 @@ from edge_ad.detect.decision import Decision
 from edge_ad.runtime.detector import Detector
 from edge_ad.runtime.latency import STAGES
 from edge_ad.runtime.process import peak_resident_bytes
+
+
+@dataclass(frozen=True)
+class Extent:
+    """How long something is measured."""
+
+    windows: int
+    """To count."""
+    warmup: int
+    """Uncounted windows at least."""
+    time_limit_s: float
+    """For the counted windows; there may be fewer of them then, never none."""
 
 
 class Stream:
@@ -48,19 +61,19 @@ class Stream:
         return np.column_stack([np.diff(marks, axis=1), marks[:, -1] - marks[:, 0]])
 
 
-def measure_decisions(stream: Stream, *, windows: int, warmup: int, time_limit_s: float) -> ProcessRun:
+def measure_decisions(stream: Stream, extent: Extent) -> ProcessRun:
     """Each stage and the whole way from sample to decision, one sample right after the other."""
-    warm = WarmUp(warmup)
+    warm = WarmUp(extent.warmup)
     while not warm.is_over:
         for _ in range(BLOCK):
             stream.push()
         warm.add(stream.durations_ns()[:, -1].tolist())
     peak = peak_resident_bytes()
-    push, deadline = stream.push, perf_counter_ns() + int(time_limit_s * 1e9)
+    push, deadline = stream.push, perf_counter_ns() + int(extent.time_limit_s * 1e9)
     preemptions, cpu, wall = _preemptions(), time.process_time_ns(), perf_counter_ns()
     counted = 0
-    while counted < windows and (not counted or perf_counter_ns() < deadline):
-        for _ in range(min(BLOCK, windows - counted)):
+    while counted < extent.windows and (not counted or perf_counter_ns() < deadline):
+        for _ in range(min(BLOCK, extent.windows - counted)):
             push()
         counted += BLOCK
     wall, cpu = perf_counter_ns() - wall, time.process_time_ns() - cpu
@@ -78,26 +91,22 @@ def measure_decisions(stream: Stream, *, windows: int, warmup: int, time_limit_s
     )
 
 
-def measure_calls(
-    name: str, call: Callable[[], object], *, windows: int, warmup: int, time_limit_s: float
-) -> Measurement:
+def measure_calls(name: str, call: Callable[[], object], extent: Extent) -> Measurement:
     """One function, called over and over."""
-    warm = WarmUp(warmup)
+    warm = WarmUp(extent.warmup)
     while not warm.is_over:
         warm.add(_timed(call, BLOCK))
-    deadline = perf_counter_ns() + int(time_limit_s * 1e9)
+    deadline = perf_counter_ns() + int(extent.time_limit_s * 1e9)
     raw: list[int] = []
-    while len(raw) < windows and (not raw or perf_counter_ns() < deadline):
-        raw += _timed(call, min(BLOCK, windows - len(raw)))
+    while len(raw) < extent.windows and (not raw or perf_counter_ns() < deadline):
+        raw += _timed(call, min(BLOCK, extent.windows - len(raw)))
     return Measurement(name, warm.count, warm.is_stable, tuple(raw))
 
 
-def measure_invoke(
-    bundle: Bundle, detector: Detector, *, windows: int, warmup: int, time_limit_s: float
-) -> Measurement:
+def measure_invoke(bundle: Bundle, detector: Detector, extent: Extent) -> Measurement:
     """The bare interpreter on one of the golden windows."""
     call = detector.bare_invoke(bundle.golden_windows()[0])
-    return measure_calls(INVOKE, call, windows=windows, warmup=warmup, time_limit_s=time_limit_s)
+    return measure_calls(INVOKE, call, extent)
 
 
 def _timed(call: Callable[[], object], times: int) -> list[int]:

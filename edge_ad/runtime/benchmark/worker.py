@@ -21,7 +21,7 @@ from time import perf_counter
 from edge_ad.bench.results import ColdStart, ProcessRun
 from edge_ad.bundle.codec import decode, encode, parse_json
 from edge_ad.errors import EdgeAdError
-from edge_ad.runtime.benchmark.measure import Stream, measure_decisions, measure_invoke
+from edge_ad.runtime.benchmark.measure import Extent, Stream, measure_decisions, measure_invoke
 from edge_ad.runtime.benchmark.request import Request
 from edge_ad.runtime.detector import Detector
 from edge_ad.runtime.interpreter import interpreter_version, use_interpreter
@@ -65,10 +65,10 @@ def _run(request: Request, imported_ns: int, say: Say) -> ProcessRun:
     decided_ns = _now_ns()
     rss = resident_bytes()
     say(version=interpreter_version(), step="measuring decisions")
-    limits = {"windows": request.windows, "warmup": request.warmup, "time_limit_s": request.time_limit_s}
-    run = measure_decisions(stream, **limits)  # type: ignore[arg-type]
+    extent = Extent(request.windows, request.warmup, request.time_limit_s)
+    run = measure_decisions(stream, extent)
     say(step="measuring the interpreter")
-    invoke = measure_invoke(bundle, detector, **limits)  # type: ignore[arg-type]
+    invoke = measure_invoke(bundle, detector, extent)
     if request.energy_s:
         _draw_energy(stream, request.energy_s, say)
     moments = (imported_ns, verified_ns, loaded_ns, decided_ns)

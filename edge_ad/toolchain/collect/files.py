@@ -23,13 +23,22 @@ _LARGEST_LINE = 4 << 20
 
 
 @dataclass(frozen=True)
+class LeftOut:
+    """Something that could not be made sense of."""
+
+    text: str
+    """Where it stood, and what of it."""
+    why: str
+    """Of which kind that is, to be counted."""
+
+
+@dataclass(frozen=True)
 class Heard:
     """What files or messages told."""
 
     observations: list[Observation] = field(default_factory=list)
     events: list[AlarmEvent] = field(default_factory=list)
-    bad: list[str] = field(default_factory=list)
-    """What could not be made sense of: where it stood, and why."""
+    bad: list[LeftOut] = field(default_factory=list)
 
 
 def read_file(path: Path, *, asset: str | None, host: str) -> Heard:
@@ -56,13 +65,13 @@ def read_file(path: Path, *, asset: str | None, host: str) -> Heard:
                 try:
                     take_line(heard, line, host)
                 except ReportError as error:
-                    heard.bad.append(f"{path}, line {number}: {error}")
+                    heard.bad.append(LeftOut(f"{path}, line {number}: {error}", error.why))
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror}") from error
     except ReportError as error:
         raise DataError(f"{path}: {error}") from error
     if lines and not heard.observations and not heard.events:
-        raise DataError(f"{path} holds neither health reports nor alarm events; {heard.bad[0]}")
+        raise DataError(f"{path} holds neither health reports nor alarm events; {heard.bad[0].text}")
     return heard
 
 

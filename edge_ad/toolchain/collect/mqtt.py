@@ -16,7 +16,7 @@ from edge_ad.runtime.mqtt.identity import Identity
 from edge_ad.runtime.mqtt.login import SecretError
 from edge_ad.runtime.mqtt.options import BrokerOptions
 from edge_ad.runtime.mqtt.topics import check_prefix
-from edge_ad.toolchain.collect.files import Heard
+from edge_ad.toolchain.collect.files import Heard, LeftOut
 from edge_ad.toolchain.collect.observation import (
     ReportError,
     iso,
@@ -114,7 +114,7 @@ def _gather(
         try:
             _take(heard, prefix, topic, payload, retained=retained)
         except ReportError as error:
-            heard.bad.append(f"topic {topic}: {error}")
+            heard.bad.append(LeftOut(f"topic {topic}: {error}", error.why))
         if len(heard) >= _BATCH:
             take(heard)
             heard = HeardOnline()
@@ -123,7 +123,7 @@ def _gather(
         try:
             _take(heard, prefix, topic, payload, retained=retained)
         except ReportError as error:
-            heard.bad.append(f"topic {topic}: {error}")
+            heard.bad.append(LeftOut(f"topic {topic}: {error}", error.why))
     if len(heard):
         take(heard)
 

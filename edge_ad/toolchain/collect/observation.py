@@ -16,8 +16,15 @@ _CLOCKS = timedelta(days=1)
 """What comes from the future by more than that would never be late, and nothing would ever be newer."""
 
 
+NO_JSON, OTHER_SCHEMA, NONSENSE = "no whole JSON", "another schema", "a value that makes no sense"
+
+
 class ReportError(ValueError):
-    """A message or line that cannot be made sense of; says what of it."""
+    """A message or line that cannot be made sense of; says what of it, and in `why` of which kind that is."""
+
+    def __init__(self, text: str, why: str = NONSENSE) -> None:
+        super().__init__(text)
+        self.why = why
 
 
 @dataclass(frozen=True)
@@ -71,16 +78,18 @@ def parse_object(text: bytes) -> Mapping[str, Any]:
     try:
         value = parse_json(text)
     except DecodeError as error:
-        raise ReportError(f"no whole JSON ({error})") from error
+        raise ReportError(f"no whole JSON ({error})", NO_JSON) from error
     if not isinstance(value, dict):
-        raise ReportError("no JSON object")
+        raise ReportError("no JSON object", NO_JSON)
     return value
 
 
 def of_report(record: Mapping[str, Any], host: str = "") -> Observation:
     """Of an agent's HealthReport. Raises ReportError."""
     if str(record.get("schema", "")).partition(".")[0] != "1":
-        raise ReportError(f"a report of schema {record.get('schema')!r}, which this edge_ad does not know")
+        raise ReportError(
+            f"a report of schema {record.get('schema')!r}, which this edge_ad does not know", OTHER_SCHEMA
+        )
     return Observation(
         asset=_text(record, "asset"),
         host=host or _text(record, "agent"),

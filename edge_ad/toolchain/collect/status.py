@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from functools import cache
 from typing import Any, Literal, get_args
 
 from edge_ad.toolchain.collect.table import prepare_health
@@ -20,29 +22,67 @@ known to be offline. `down`: no bundle in service there. `unknown`: the newest d
 day, without a score. `old-bundle`: runs another one than the fleet has for it. `rollout-failed`: its host did
 not come out well of the last rollout, and it still does not run what it should."""
 Advice = Literal["recalibrate", "retrain"]
-_DRIFTS = ("moderate", "major")
 MANY_UNKNOWN = 0.2
 """Share of the last day's decisions."""
 MANY_ALARMS = 0.05
 """Share of the last day's decisions; and of its scores above all of training."""
 
-_QUERY = """
-SELECT a.asset, a.bundle_id, a.build_number,
-    coalesce(h.host, nullif(n.host, ''), r.host, ''),
-    n.time, n.state, n.reason, n.bundle_id, n.score, n.ucl,
-    n.decisions, n.alarms, n.episodes, n.unknown_share, n.drift, n.psi, n.ks, n.beyond_share,
-    r.bundle_id, r.time, x.rollout, x.state, x.problem, g.status, g.time
-FROM assets a
-LEFT JOIN host_assets h ON h.asset = a.asset
-LEFT JOIN health_now n ON n.asset = a.asset
-LEFT JOIN running r ON r.asset = a.asset
-LEFT JOIN (
-    SELECT host, max(rollout) AS rollout, state, problem FROM rollout_hosts
-    WHERE state <> 'waiting' GROUP BY host
-) x ON x.host = coalesce(h.host, r.host)
-LEFT JOIN agents g ON g.host = coalesce(h.host, nullif(n.host, ''))
-ORDER BY a.asset
+_APPLIES: dict[Flag, str] = {
+    "unbuilt": "wanted = ''",
+    "silent": "time IS NULL",
+    "late": "is_offline OR age_s > :late_after_s",
+    "down": "state = 'down'",
+    "alarm": "state = 'alarm'",
+    "unknown": "state = 'unknown' OR unknown_share > :many_unknown",
+    "drift": "drift IN ('moderate', 'major')",
+    "old-bundle": "running <> '' AND wanted <> '' AND NOT is_current",
+    "rollout-failed": f"rollout_state NOT IN ({', '.join(map(repr, WELL))}) AND NOT is_current",
+}
+"""When a flag is set; what is unknown sets none."""
+_QUERY = f"""
+WITH known AS (
+    SELECT a.asset, a.bundle_id AS wanted, iif(a.bundle_id = '', 0, a.build_number) AS wanted_build,
+        coalesce(h.host, nullif(n.host, ''), r.host, '') AS host,
+        n.time, :now - CAST(strftime('%s', n.time) AS REAL) AS age_s, n.state, n.reason, n.score, n.ucl,
+        CAST(n.alarms AS REAL) / nullif(n.decisions, 0) AS alarm_share,
+        n.episodes, n.unknown_share, n.drift, n.psi, n.ks, n.beyond_share,
+        iif(r.bundle_id <> '' AND (n.bundle_id IS NULL OR r.time > n.time), r.bundle_id, n.bundle_id)
+            AS running,
+        x.rollout, x.state AS rollout_state, nullif(x.problem, '') AS rollout_problem,
+        g.status = 'offline' AND (n.time IS NULL OR g.time >= n.time) AS is_offline
+    FROM assets a
+    LEFT JOIN host_assets h ON h.asset = a.asset
+    LEFT JOIN health_now n ON n.asset = a.asset
+    LEFT JOIN running r ON r.asset = a.asset
+    LEFT JOIN (
+        SELECT host, max(rollout) AS rollout, state, problem FROM rollout_hosts
+        WHERE state <> 'waiting' GROUP BY host
+    ) x ON x.host = coalesce(h.host, r.host)
+    LEFT JOIN agents g ON g.host = coalesce(h.host, nullif(n.host, ''))
+), judged AS (
+    SELECT *,
+        coalesce(wanted <> '' AND substr(wanted, 1, 12) = substr(running, 1, 12), 0) AS is_current
+    FROM known
+)
+SELECT asset, host,
+    {" | ".join(f"(coalesce({_APPLIES[flag]}, 0) << {bit})" for bit, flag in enumerate(FLAGS))},
+    CASE
+        WHEN NOT is_current OR drift IS NULL OR drift NOT IN ('moderate', 'major') THEN NULL
+        WHEN coalesce(alarm_share, 0) = 0 AND coalesce(episodes, 0) = 0 THEN 'recalibrate'
+        WHEN drift = 'major' AND max(coalesce(alarm_share, 0), coalesce(beyond_share, 0)) >= :many_alarms
+            THEN 'retrain'
+    END,
+    state, reason, time, age_s, running,
+    iif(is_current, wanted_build, (
+        SELECT build_number FROM history b
+        WHERE b.asset = judged.asset AND substr(b.bundle_id, 1, 12) = substr(running, 1, 12)
+        ORDER BY build_number DESC LIMIT 1
+    )),
+    wanted_build, score, ucl, drift, psi, ks, alarm_share, episodes, unknown_share,
+    rollout, rollout_state, rollout_problem
+FROM judged ORDER BY asset
 """
+"""Columns as `AssetStatus` has them, flags as bits: SQLite judges ten thousand assets faster than Python."""
 
 
 @dataclass(frozen=True)
@@ -82,76 +122,34 @@ class AssetStatus:
     rollout_problem: str | None
 
 
+_FIELDS = tuple(field.name for field in dataclasses.fields(AssetStatus))
+
+
 def fleet_status(store: FleetStore, *, late_after_s: float, now: datetime | None = None) -> list[AssetStatus]:
     """Every asset of a fleet, by name. Raises OutputError, StoreError."""
     moment = now or datetime.now(timezone.utc)
+    values = {
+        "now": moment.timestamp(),
+        "late_after_s": late_after_s,
+        "many_unknown": MANY_UNKNOWN,
+        "many_alarms": MANY_ALARMS,
+    }
     with store.transaction() as db:
         prepare_hosts(db)
         prepare_results(db)
         prepare_health(db)
-        rows = db.execute(_QUERY).fetchall()
-        history = db.execute("SELECT asset, bundle_id, build_number FROM history").fetchall()
-    builds = {(asset, bundle_id[:12]): build for asset, bundle_id, build in history}
-    builds.update({(row[0], row[1][:12]): row[2] for row in rows if row[1]})
-    return [_status(row, builds, moment, late_after_s) for row in rows]
+        return [_status(row) for row in db.execute(_QUERY, values)]
 
 
-def _status(
-    row: tuple[Any, ...], builds: dict[tuple[str, str], int], now: datetime, late_after_s: float
-) -> AssetStatus:
-    (asset, wanted, wanted_build, host, time, state, reason, heard, score, ucl) = row[:10]
-    (decisions, alarms, episodes, unknown_share, drift, psi, ks, beyond_share) = row[10:18]
-    (rolled, rolled_time, rollout, rollout_state, problem, agent, agent_time) = row[18:]
-    running = rolled if rolled and (not heard or not time or rolled_time > time) else heard
-    age_s = None if time is None else (now - datetime.fromisoformat(time)).total_seconds()
-    is_current = bool(running and wanted and wanted.startswith(running[:12]))
-    alarm_share = alarms / decisions if decisions and alarms is not None else None
-    is_offline = agent == "offline" and (time is None or agent_time >= time)
-    applies: dict[Flag, bool] = {
-        "unbuilt": not wanted,
-        "silent": time is None,
-        "late": is_offline or (age_s is not None and age_s > late_after_s),
-        "down": state == "down",
-        "alarm": state == "alarm",
-        "unknown": state == "unknown" or (unknown_share or 0.0) > MANY_UNKNOWN,
-        "drift": drift in _DRIFTS,
-        "old-bundle": bool(running and wanted) and not is_current,
-        "rollout-failed": rollout_state not in (None, *WELL) and not is_current,
-    }
-    return AssetStatus(
-        asset=asset,
-        host=host,
-        flags=tuple(flag for flag in FLAGS if applies[flag]),
-        advice=_advice(drift, alarm_share, episodes, beyond_share) if is_current else None,
-        state=state,
-        reason=reason,
-        time=time,
-        age_s=age_s,
-        running=running,
-        running_build=builds.get((asset, running[:12])) if running else None,
-        wanted_build=wanted_build if wanted else 0,
-        score=score,
-        ucl=ucl,
-        drift=drift,
-        psi=psi,
-        ks=ks,
-        alarm_share=alarm_share,
-        episodes=episodes,
-        unknown_share=unknown_share,
-        rollout=rollout,
-        rollout_state=rollout_state,
-        rollout_problem=problem or None,
-    )
+def _status(row: tuple[Any, ...]) -> AssetStatus:
+    """Ten times as fast as the constructor, for thousands of them."""
+    status = object.__new__(AssetStatus)
+    fields = status.__dict__
+    fields.update(zip(_FIELDS, row, strict=True))
+    fields["flags"] = _flags(fields["flags"])
+    return status
 
 
-def _advice(
-    drift: str | None, alarm_share: float | None, episodes: int | None, beyond_share: float | None
-) -> Advice | None:
-    """Only for scores of the bundle that the asset is to run."""
-    if drift not in _DRIFTS:
-        return None
-    if not alarm_share and not episodes:
-        return "recalibrate"
-    if drift == "major" and max(alarm_share or 0.0, beyond_share or 0.0) >= MANY_ALARMS:
-        return "retrain"
-    return None
+@cache
+def _flags(bits: int) -> tuple[Flag, ...]:
+    return tuple(flag for bit, flag in enumerate(FLAGS) if bits >> bit & 1)

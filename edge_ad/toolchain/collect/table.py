@@ -26,6 +26,16 @@ _SCHEMA = (
     "CREATE TABLE IF NOT EXISTS agents (host TEXT PRIMARY KEY, status TEXT NOT NULL, time TEXT NOT NULL) "
     "WITHOUT ROWID",
 )
+DAYS_KEPT = 90
+"""Of each asset: that many days of which there is a report, the newest ones."""
+EVENTS_KEPT = 1000
+"""Of each asset, the newest ones."""
+_OLDEST_DAY = (
+    f"SELECT DISTINCT day FROM health WHERE asset = ? ORDER BY day DESC LIMIT 1 OFFSET {DAYS_KEPT - 1}"
+)
+_OLDEST_EVENT = (
+    f"SELECT start FROM alarm_events WHERE asset = ? ORDER BY start DESC LIMIT 1 OFFSET {EVENTS_KEPT - 1}"
+)
 _SAME = "substr(excluded.bundle_id, 1, 12) IS substr(health_now.bundle_id, 1, 12)"
 _IS_REPORT = "excluded.decisions IS NOT NULL"
 
@@ -70,6 +80,10 @@ class Kept:
     """Heard before."""
     strange: tuple[str, ...]
     """Assets that the fleet does not know, of which nothing is kept."""
+    left_out: int
+    """Reports and events of those."""
+    agents: int
+    """Words of agents, news or not."""
 
 
 def keep(
@@ -80,37 +94,66 @@ def keep(
 ) -> Kept:
     """Write down what was heard, all or nothing; the same again changes nothing.
 
+    What is older than all that is kept of an asset counts as known, and what would be too much goes.
     `agents`: name, `online` or `offline`, and when that was heard. Raises OutputError, StoreError.
     """
-    new = new_events = known = 0
+    new = new_events = known = left_out = 0
     strange: dict[str, None] = {}
+    told = list(agents)
     with store.transaction() as db:
         prepare_health(db)
         assets = {name for (name,) in db.execute("SELECT asset FROM assets")}
         for seen in observations:
             if seen.asset not in assets:
                 strange[seen.asset] = None
+                left_out += 1
                 continue
             values = dataclasses.astuple(seen)
             changed, reported = 0, None
             if seen.has_health:
-                changed, reported = db.execute(_KEEP_REPORT, (*values, seen.time[:10])).rowcount, seen.time
+                changed, reported = _keep_report(db, seen), seen.time
             changed |= db.execute(_KEEP_NEWEST, (*values, reported)).rowcount
             new, known = (new + 1, known) if changed > 0 else (new, known + 1)
         for event in events:
             if event.asset not in assets:
                 strange[event.asset] = None
+                left_out += 1
                 continue
-            changed = db.execute(
-                "INSERT OR IGNORE INTO alarm_events VALUES (?, ?, ?, ?, ?, ?, ?)", dataclasses.astuple(event)
-            ).rowcount
+            changed = _keep_event(db, event)
             new_events, known = (new_events + 1, known) if changed > 0 else (new_events, known + 1)
         db.executemany(
             "INSERT INTO agents VALUES (?, ?, ?) ON CONFLICT (host) DO UPDATE SET status = excluded.status, "
             "time = excluded.time WHERE excluded.status <> agents.status",
-            agents,
+            told,
         )
-    return Kept(new, new_events, known, tuple(strange))
+    return Kept(new, new_events, known, tuple(strange), left_out, len(told))
+
+
+def _keep_report(db: sqlite3.Connection, seen: Observation) -> int:
+    """How many rows it made or changed."""
+    day, oldest = seen.time[:10], db.execute(_OLDEST_DAY, (seen.asset,)).fetchone()
+    if oldest is not None and day < oldest[0]:
+        return 0
+    changed = db.execute(_KEEP_REPORT, (*dataclasses.astuple(seen), day)).rowcount
+    if oldest is not None and changed:
+        db.execute(f"DELETE FROM health WHERE asset = ? AND day < ({_OLDEST_DAY})", (seen.asset, seen.asset))
+    return changed
+
+
+def _keep_event(db: sqlite3.Connection, event: AlarmEvent) -> int:
+    """How many rows it made."""
+    oldest = db.execute(_OLDEST_EVENT, (event.asset,)).fetchone()
+    if oldest is not None and event.start < oldest[0]:
+        return 0
+    changed = db.execute(
+        "INSERT OR IGNORE INTO alarm_events VALUES (?, ?, ?, ?, ?, ?, ?)", dataclasses.astuple(event)
+    ).rowcount
+    if oldest is not None and changed:
+        db.execute(
+            f"DELETE FROM alarm_events WHERE asset = ? AND start < ({_OLDEST_EVENT})",
+            (event.asset, event.asset),
+        )
+    return changed
 
 
 def prepare_health(db: sqlite3.Connection) -> None:

@@ -23,7 +23,7 @@ def find_recordings(path: Path) -> dict[str, Path]:
     if not path.is_dir():
         if path.exists():
             raise DataError(f"{path} is no regular file, and is to be read more than once: save it first")
-        raise DataError(f"{path} does not exist; give a CSV file or a folder of CSV files")
+        raise DataError(f"{path} does not exist; give a recording (.csv or .parquet), or a folder of them")
     found_files = (file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
     files = sorted(found_files, key=lambda file: _natural(file.relative_to(path)))
     if not files:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -13,7 +12,6 @@ from edge_ad.toolchain.pool import run_tasks
 TASKS_PER_WORKER = 8
 """After so many tasks a worker makes room for a fresh one, whatever its libraries have left in memory."""
 TIME_LIMIT_PER_ASSET_S = 900.0
-_MOST_POOLS = 5
 
 
 @dataclass(frozen=True)
@@ -41,19 +39,6 @@ class LocalEngine:
 
     def run(self, tasks: Sequence[FleetTask]) -> Iterator[Finished]:
         """See `Engine`."""
-        left = {id(task): task for task in tasks}
-        for _ in range(_MOST_POOLS):
-            try:
-                for finished in self._run(list(left.values())):
-                    del left[id(finished.task)]
-                    yield finished
-            except BrokenProcessPool:  # a worker died before it had taken a task: nobody's fault
-                continue
-            return
-        for task in left.values():
-            yield Finished(task, [], "the worker processes die before they begin")
-
-    def _run(self, tasks: Sequence[FleetTask]) -> Iterator[Finished]:
         largest = max((len(task.sources) for task in tasks), default=1)
         outcomes = run_tasks(
             build_assets,

@@ -42,6 +42,12 @@ class RayEngine:
     workers: int
     """Tasks at a time."""
 
+    def check(self) -> None:
+        """What can be told before any work. Raises as `run` does."""
+        _prepare(self.address)
+        if self.address is not None:
+            _knock(self.address)
+
     def run(self, tasks: Sequence[FleetTask]) -> Iterator[Finished]:
         """See `Engine`. Raises MissingDependencyError, ConnectionFailedError, ConfigurationError."""
         with _cluster(self.address, self.workers) as ray:
@@ -61,8 +67,8 @@ class RayEngine:
                     yield Finished(task, [], str(error).strip().partition("\n")[0])
 
 
-@contextmanager
-def _cluster(address: str | None, workers: int) -> Iterator[Any]:
+def _prepare(address: str | None) -> Any:
+    """The library, with its settings. Raises ConfigurationError, MissingDependencyError."""
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     if os.environ["RAY_AUTH_MODE"] != "token":
@@ -77,10 +83,14 @@ def _cluster(address: str | None, workers: int) -> Iterator[Any]:
         import ray
     except ModuleNotFoundError as error:
         raise MissingDependencyError("--engine ray needs: pip install 'edge-ad[distributed]'") from error
+    return ray
+
+
+@contextmanager
+def _cluster(address: str | None, workers: int) -> Iterator[Any]:
+    ray = _prepare(address)
     own: dict[str, Any] = {"address": address}
-    if address is not None:
-        _knock(address)
-    else:
+    if address is None:
         own = {
             "address": "local",
             "num_cpus": workers,

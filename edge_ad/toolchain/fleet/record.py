@@ -61,3 +61,11 @@ class AssetRecord:
     def is_built(self) -> bool:
         """Whether there is a bundle of this very record."""
         return self.state == "built"
+
+    @property
+    def reason(self) -> str:
+        """The first whole reason why there is no bundle, on one line; empty where there is one."""
+        lines = [line.strip() for line in self.error.splitlines() if line.strip()]
+        if self.state == "gate-failed":  # the gate's first line is a headline, the same for all
+            lines = lines[1:] or lines
+        return lines[0] if lines else "not built yet" if self.state == "pending" else ""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -14,7 +13,9 @@ from edge_ad.errors import ConfigurationError, DataError, MissingDependencyError
 from edge_ad.files import write_atomic
 from edge_ad.toolchain.datasets.discover import SUFFIXES, asset_name, find_recordings
 
-_SIMULATED = re.compile(r"pump://(\d+)")
+SIMULATOR = "pump://"
+"""Begins what is simulated: as a data set with the number of machines, as a source with a machine's."""
+_S3 = ("s3://", "s3a://")
 _STAMPS = ("ETag", "etag", "checksum", "md5Hash", "content_md5", "mtime", "LastModified", "last_modified")
 """What the file systems of fsspec call that which changes when a file does."""
 
@@ -31,12 +32,12 @@ class Source:
 
     def fetch(self, folder: Path) -> Path:
         """A local file with the recording: the one that is there, or a copy in `folder`. Raises DataError."""
-        if simulated := _SIMULATED.fullmatch(self.address):
+        if self.address.startswith(SIMULATOR):
             from edge_ad.toolchain.datasets.pump import standard_run
             from edge_ad.toolchain.datasets.simulated import pump_csv
 
             path = folder / "recording.csv"
-            write_atomic(path, pump_csv(standard_run(int(simulated[1]))).encode())
+            write_atomic(path, pump_csv(standard_run(int(self.address.removeprefix(SIMULATOR)))).encode())
             return path
         if "://" not in self.address:
             return Path(self.address)
@@ -54,16 +55,23 @@ def find_sources(dataset: str) -> list[Source]:
     """The recordings of a data set, in order of the assets' names.
 
     A folder (or its URL) holds one `.csv` or `.parquet` file per asset, at any depth. Raises DataError where
-    there is none or two get the same name, MissingDependencyError for a URL whose library is missing.
+    there is none or two get the same name, ConfigurationError for what is no URL, MissingDependencyError for
+    one whose library is missing.
     """
-    if simulated := _SIMULATED.fullmatch(dataset):
-        return [
-            Source(f"pump-{i}", f"pump://{i}", f"simulator {__version__}") for i in range(int(simulated[1]))
-        ]
+    if dataset.startswith(SIMULATOR):
+        stamp = f"simulator {__version__}"
+        return [Source(f"pump-{i}", f"{SIMULATOR}{i}", stamp) for i in range(_machines(dataset))]
     if "://" not in dataset:
         files = find_recordings(Path(dataset)).items()
         return [Source(name, str(path.resolve()), _digest(path)) for name, path in files]
     return _find_remote(dataset)
+
+
+def _machines(dataset: str) -> int:
+    number = dataset.removeprefix(SIMULATOR)
+    if not (number.isascii() and number.isdecimal()):
+        raise ConfigurationError(f"{dataset}: how many machines? {SIMULATOR}1000 simulates a thousand")
+    return int(number)
 
 
 def _find_remote(dataset: str) -> list[Source]:
@@ -89,16 +97,23 @@ def _find_remote(dataset: str) -> list[Source]:
 
 
 def _file_system(url: str) -> tuple[Any, str]:
+    is_s3 = url.startswith(_S3)
     try:
         import fsspec
     except ModuleNotFoundError as error:
-        raise MissingDependencyError(f"{url}: URLs need: pip install 'edge-ad[distributed]'") from error
+        extra = "s3" if is_s3 else "distributed"
+        raise MissingDependencyError(f"{url}: URLs need: pip install 'edge-ad[{extra}]'") from error
     try:
         system, path = fsspec.core.url_to_fs(url)
-    except (ImportError, ValueError) as error:  # of the protocol's own library, or no such protocol
-        kind = MissingDependencyError if isinstance(error, ImportError) else ConfigurationError
-        raise kind(f"{url}: {error}") from error
-    return system, str(path).rstrip("/")
+    except ImportError as error:  # of the protocol's own library
+        needed = "object stores need: pip install 'edge-ad[s3]'" if is_s3 else error
+        raise MissingDependencyError(f"{url}: {needed}") from error
+    except ValueError as error:  # no such protocol
+        raise ConfigurationError(f"{url}: {error}") from error
+    inside = str(path).rstrip("/")
+    if is_s3 and not inside:
+        raise ConfigurationError(f"{url} names no bucket: s3://BUCKET/FOLDER")
+    return system, inside
 
 
 def _stamp(facts: dict[str, Any]) -> str:

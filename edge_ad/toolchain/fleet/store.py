@@ -10,6 +10,7 @@ A bundle is on disk before its row says so. Further modules keep tables of their
 from __future__ import annotations
 
 import dataclasses
+import secrets
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -31,6 +32,7 @@ _VERSION = 1
 _PATIENCE_S = 10.0
 _TYPES = {"str": "TEXT", "int": "INTEGER", "float": "REAL", "AssetState": "TEXT"}
 _INDEXED = ("state", "made", "seconds")
+_IDENTITY = "CREATE TABLE IF NOT EXISTS fleet (id TEXT NOT NULL)"
 _NAMES = ", ".join(f'"{name}"' for name in COLUMNS)
 _UNCHANGED = frozenset({"made", "seconds", "source", "data_stamp", "bundle_path"})
 """What may differ between two fleets that hold the same bundles."""
@@ -199,6 +201,26 @@ class FleetStore:
                     (asset,),
                 )
                 db.execute("DELETE FROM assets WHERE asset = ?", (asset,))
+
+    def identity(self) -> str:
+        """What tells this fleet from any other; made once, and the same in its copies. 32 hex digits."""
+        with self.transaction() as db:
+            db.execute(_IDENTITY)
+            db.execute(
+                "INSERT INTO fleet SELECT ? WHERE NOT EXISTS (SELECT 1 FROM fleet)", (secrets.token_hex(16),)
+            )
+            (found,) = db.execute("SELECT id FROM fleet").fetchone()
+        return str(found)
+
+    def has_built(self, bundles: Iterable[tuple[str, str]]) -> bool:
+        """Whether all of these, asset and id of the bundle, were built here, now or earlier."""
+        with self._translated():
+            known = set(
+                self.connection.execute(
+                    "SELECT asset, bundle_id FROM assets UNION SELECT asset, bundle_id FROM history"
+                )
+            )
+        return known.issuperset(bundles)
 
     def asset(self, name: str) -> AssetRecord | None:
         """One asset, or None where the fleet does not know it."""

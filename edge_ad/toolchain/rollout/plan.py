@@ -8,6 +8,7 @@ from pathlib import Path
 
 from edge_ad.bundle.codec import DecodeError, decode, parse_json
 from edge_ad.errors import ConfigurationError
+from edge_ad.toolchain.fleet.store import FleetStore
 from edge_ad.toolchain.rollout.stages import Stage
 
 PLAN_FILE = "rollout.json"
@@ -40,10 +41,31 @@ class Plan:
     stages: tuple[Stage, ...]
     bundles: dict[str, tuple[PlannedBundle, ...]]
     """By host."""
+    fleet: str | None = None
+    """Which fleet it is of (`FleetStore.identity`); None in a plan of before fleets had one."""
 
     def stage_of(self, host: str) -> str:
         """Name of a host's stage."""
         return next(stage.name for stage in self.stages if host in stage.hosts)
+
+
+def check_fleet(plan: Plan, store: FleetStore, folder: Path) -> None:
+    """See that a rollout is one of this fleet.
+
+    One of before fleets had an identity is, where the fleet has built all of its bundles. Raises
+    ConfigurationError, OutputError, StoreError.
+    """
+    if plan.fleet is None:
+        planned = [(b.asset, b.bundle_id) for bundles in plan.bundles.values() for b in bundles]
+        is_ours = store.has_built(planned)
+    else:
+        is_ours = plan.fleet == store.identity()
+    if not is_ours:
+        raise ConfigurationError(
+            f"the rollout in {folder} is not one of the fleet in {store.root}: give the fleet that it was "
+            "written from, or write one of this fleet into another folder (edge-ad fleet rollout "
+            f"{store.root} --inventory FILE -o FOLDER)"
+        )
 
 
 def read_plan(folder: Path) -> Plan:

@@ -52,14 +52,15 @@ def new_plan(
     stages: Iterable[Stage],
     bundles: dict[str, tuple[Wanted, ...]],
     max_fail_percentage: float,
+    fleet: str,
 ) -> Plan:
-    """The plan of a rollout that is written now."""
+    """The plan of a rollout of a fleet (its identity) that is written now."""
     planned = {
         host: tuple(PlannedBundle(w.asset, w.bundle_id, w.build_number, w.file) for w in wanted)
         for host, wanted in bundles.items()
     }
     stamp = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%SZ")
-    return Plan(stamp, str(inventory.resolve()), max_fail_percentage, tuple(stages), planned)
+    return Plan(stamp, str(inventory.resolve()), max_fail_percentage, tuple(stages), planned, fleet)
 
 
 def write_rollout(
@@ -178,7 +179,7 @@ def _verdict(title: str, groups: list[str], limit: str) -> dict[str, Any]:
                     "<= edge_ad_borne | float",
                     "fail_msg": "not well: {{ edge_ad_bad[:50] | join(', ') }} ({{ edge_ad_bad | length }} "
                     "of {{ edge_ad_hosts | length }}; up to {{ edge_ad_borne }} % are borne)",
-                    "success_msg": "{{ edge_ad_well | length }} of {{ edge_ad_hosts | length }} are well",
+                    "success_msg": "well: {{ edge_ad_well | length }} of {{ edge_ad_hosts | length }}",
                 },
             }
         ],

@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import subprocess
 import sys
 from dataclasses import replace
@@ -13,11 +14,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_ad.bundle.bundle import read
-from edge_ad.errors import DataError
+from edge_ad.errors import DataError, StoreError
 from edge_ad.toolchain.collect.files import read_file
-from edge_ad.toolchain.collect.observation import ReportError, iso, of_report, of_state, parse_object
+from edge_ad.toolchain.collect.observation import (
+    AlarmEvent,
+    ReportError,
+    iso,
+    of_report,
+    of_state,
+    parse_object,
+)
 from edge_ad.toolchain.collect.status import fleet_status
-from edge_ad.toolchain.collect.table import keep, newest
+from edge_ad.toolchain.collect.table import DAYS_KEPT, EVENTS_KEPT, keep, newest
 from edge_ad.toolchain.fleet.record import AssetRecord
 from edge_ad.toolchain.fleet.store import FleetStore
 from edge_ad.toolchain.rollout.hosts import Host, save_hosts
@@ -102,7 +110,8 @@ def test_reports_of_a_file_once_and_again(fleet, tmp_path):
         "new_reports": 2,
         "new_events": 0,
         "known": 0,
-        "left_out": 0,
+        "left_out": 1,
+        "left_out_why": {"an asset that the fleet does not know": 1},
         "unknown_assets": ["nobody"],
     }
     assert "does not know asset 'nobody'" in said
@@ -120,6 +129,38 @@ def test_a_truncated_line_costs_itself_alone(fleet, tmp_path):
     counts, said = collected(fleet, path)
     assert (counts["new_reports"], counts["left_out"]) == (1, 1)
     assert "health.ndjson, line 2: no whole JSON" in said
+
+
+def test_some_use_is_a_success_and_none_is_not(fleet, tmp_path):
+    good = lines(tmp_path / "good.ndjson", report("a"), report("b", schema="2.0"), report("c", state="happy"))
+    strange, bad, empty = tmp_path / "strange.ndjson", tmp_path / "bad.csv", tmp_path / "empty.ndjson"
+    lines(strange, report("nobody"), report("noone"), report("nobody", seconds=5))
+    bad.write_text("datetime;Current\n1;2\n")
+    empty.touch()
+    counts, said = collected(fleet, bad, strange, tmp_path / "missing", good)
+    assert (counts["new_reports"], counts["left_out"], counts["unknown_assets"]) == (
+        1,
+        7,
+        ["nobody", "noone"],
+    )
+    assert counts["left_out_why"] == {
+        "a file that cannot be used": 2,
+        "an asset that the fleet does not know": 3,
+        "another schema": 1,
+        "a value that makes no sense": 1,
+    }
+    assert f"left out: cannot read {tmp_path / 'missing'}: No such file" in said
+    told = edge_ad("fleet", "collect", fleet, good).stdout
+    assert told.startswith(
+        "0 new reports, 0 new alarm events, 1 known before; 2 left out: 1 × another schema"
+    )
+    assert (
+        collected(fleet, empty)[0]["new_reports"] == 0
+    )  # nothing has happened there, and nothing is left out
+    for files in ([bad], [strange], [bad, strange, empty]):
+        counts, said = collected(fleet, *files, code=5)
+        assert counts["new_reports"] == 0
+        assert "nothing of what was given can be used; first of all: " in said
 
 
 @pytest.mark.parametrize(
@@ -217,6 +258,47 @@ def test_of_every_day_the_last_report_is_kept(fleet):
             assert newest(store)["a"].psi == 3.0
 
 
+def test_what_is_old_goes_and_does_not_come_back(fleet):
+    noon = NOW.replace(hour=12) - timedelta(days=300)
+    days = [iso(noon + timedelta(days=2 * number)) for number in range(DAYS_KEPT + 3)]
+    reports = [observation(time=time, psi=float(number)) for number, time in enumerate(days)]
+    minutes = [iso(noon + timedelta(minutes=number)) for number in range(EVENTS_KEPT + 3)]
+    events = [AlarmEvent(f"{n}", "a", "pi", "began", time, None, None) for n, time in enumerate(minutes)]
+    with FleetStore.open(fleet) as store:
+
+        def kept():
+            times = [
+                t for (t,) in store.connection.execute("SELECT time FROM health WHERE asset = 'a' ORDER BY 1")
+            ]
+            ids = [n for (n,) in store.connection.execute("SELECT start FROM alarm_events ORDER BY 1")]
+            return times, ids
+
+        keep(store, [observation("b", time=days[0])])
+        assert keep(store, reports[:-1], events[:-1]).observations == DAYS_KEPT + 2
+        assert kept() == (days[2:-1], minutes[2:-1])
+        again = keep(store, reports[:-1], events[:-1])
+        assert (again.observations, again.events) == (0, 0)
+        assert kept() == (days[2:-1], minutes[2:-1])
+        keep(store, reports[-1:], events[-1:])
+        assert kept() == (days[3:], minutes[3:])
+        late = replace(reports[-3], time=days[-3].replace("T12", "T13"), psi=9.0)  # of a day that is kept
+        assert keep(store, [late]).observations == 1
+        assert len(kept()[0]) == DAYS_KEPT
+        assert store.connection.execute("SELECT count(*) FROM health WHERE asset = 'b'").fetchone() == (1,)
+
+
+def test_what_is_kept_is_gone_only_with_what_replaces_it(fleet):
+    """All in one transaction: where the last of many cannot be written, nothing has gone."""
+    noon = NOW.replace(hour=12) - timedelta(days=200)
+    reports = [observation(time=iso(noon + timedelta(days=number))) for number in range(DAYS_KEPT + 1)]
+    with FleetStore.open(fleet) as store:
+        keep(store, reports[:-1])
+        with pytest.raises(StoreError):
+            keep(store, [reports[-1], observation(state=None)])
+        rows = store.connection.execute("SELECT time FROM health ORDER BY time").fetchall()
+    assert [time for (time,) in rows] == [report.time for report in reports[:-1]]
+
+
 def test_who_needs_what(fleet):
     silent = HostResult("pi-f", "all", "rolled-back", "it died", ago(50), (("f", bundle_id("f", 1)),))
     with FleetStore.open(fleet) as store:
@@ -254,6 +336,105 @@ def test_who_needs_what(fleet):
     assert edge_ad("fleet", "status", fleet, "--host", "nohost", "--strict").returncode == 2
     every = edge_ad("fleet", "status", fleet, "--json", "--asset", "[ab]").stdout.splitlines()
     assert [json.loads(each)["asset"] for each in every] == ["a", "b"]
+
+
+def expected(wanted, seen, rolled, outcome, agent):
+    """Flags and advice of an asset, slowly: what `fleet_status` asks of SQLite.
+
+    `rolled`: id and time of the bundle that a rollout left there; `outcome`: state of its host then.
+    """
+    heard, time = (seen.bundle_id, seen.time) if seen else (None, None)
+    running = rolled[0] if rolled and (not heard or rolled[1] > time) else heard
+    is_current = bool(running and wanted and running[:12] == wanted[:12])
+    shares = (seen.alarms / seen.decisions if seen.decisions else 0, seen.beyond_share) if seen else (0, 0)
+    flags = {
+        "unbuilt": not wanted,
+        "silent": seen is None,
+        "late": (agent is not None and agent[0] == "offline" and (seen is None or agent[1] >= time))
+        or (seen is not None and (NOW - datetime.fromisoformat(time)).total_seconds() > 3600),
+        "down": seen is not None and seen.state == "down",
+        "alarm": seen is not None and seen.state == "alarm",
+        "unknown": seen is not None and (seen.state == "unknown" or seen.unknown_share > 0.2),
+        "drift": seen is not None and seen.drift in ("moderate", "major"),
+        "old-bundle": bool(running and wanted) and not is_current,
+        "rollout-failed": outcome not in (None, "updated", "unchanged") and not is_current,
+    }
+    advice = None
+    if is_current and flags["drift"]:
+        if not shares[0] and not seen.episodes:
+            advice = "recalibrate"
+        elif seen.drift == "major" and max(shares) >= 0.05:
+            advice = "retrain"
+    return tuple(flag for flag, is_set in flags.items() if is_set), advice, running
+
+
+def test_every_asset_is_judged_as_a_slow_reader_would(tmp_path):
+    chance = random.Random(7)
+    names = [f"pump-{number}" for number in range(600)]
+    wanted, heard, left, outcomes, agents = {}, {}, {}, {}, {}
+    for name in names:
+        wanted[name] = chance.choice(["", bundle_id(name, 2), bundle_id(name, 2)])
+        if chance.random() < 0.85:
+            heard[name] = replace(
+                observation(name, chance.choice([10, 50, 3599, 3601, 9000]), chance.choice([1, 2, 2, 3])),
+                state=chance.choice(["normal", "normal", "alarm", "down", "unknown"]),
+                drift=chance.choice([None, "unclear", "stable", "moderate", "major"]),
+                alarms=chance.choice([0, 0, 86400 // 20, 5]),
+                episodes=chance.choice([0, 0, 1]),
+                decisions=chance.choice([0, 86400]),
+                unknown_share=chance.choice([0.0, 0.2, 0.3]),
+                beyond_share=chance.choice([0.0, 0.04, 0.05]),
+            )
+        if chance.random() < 0.5:
+            outcomes[name] = chance.choice(["updated", "unchanged", "refused", "unreachable", "waiting"])
+            if chance.random() < 0.8:
+                left[name] = (bundle_id(name, chance.choice([1, 2])), ago(chance.choice([5, 100, 5000])))
+        if chance.random() < 0.5:
+            agents[name] = (chance.choice(["online", "offline"]), ago(chance.choice([20, 4000])))
+    with FleetStore.open(tmp_path, create=True) as store:
+        for number in (1, 2):
+            store.record(
+                *(
+                    AssetRecord(
+                        n, "x", "built", build_number=number, bundle_id=bundle_id(n, number), sha256=n
+                    )
+                    for n in names
+                    if number == 1 or wanted[n]
+                ),
+            )
+            store.connection.execute("UPDATE assets SET sha256 = 'of before'")
+        store.record(*(AssetRecord(n, "x", "failed", sha256="-") for n in names if not wanted[n]))
+        save_hosts(store, [Host(f"pi-{name}", (name,)) for name in names])
+        keep(store, heard.values(), agents=[(f"pi-{n}", *agent) for n, agent in agents.items()])
+        results = tuple(
+            HostResult(f"pi-{n}", "all", state, "", ago(9), ((n, left[n][0]),) if n in left else ())
+            for n, state in outcomes.items()
+        )
+        plan = Plan("1", "x", 25, (), {})
+        for result in results:
+            when = left[result.host[3:]][1] if result.running else result.time
+            save_results(store, plan, (replace(result, time=when),))
+    found = status(tmp_path)
+    assert list(found) == sorted(names)
+    for name in names:
+        outcome = outcomes.get(name)
+        flags, advice, running = expected(
+            wanted[name],
+            heard.get(name),
+            left.get(name),
+            None if outcome == "waiting" else outcome,
+            agents.get(name),
+        )
+        each = found[name]
+        assert (each.flags, each.advice, each.running) == (flags, advice, running), name
+        number = int(running[:2], 16) if running else None
+        assert each.running_build == (number if number in ((1, 2) if wanted[name] else (1,)) else None)
+        assert each.wanted_build == (2 if wanted[name] else 0)
+        seen = heard.get(name)
+        assert (each.state, each.drift, each.psi) == (
+            (seen.state, seen.drift, seen.psi) if seen else (None, None, None)
+        )
+        assert each.rollout_state == (None if outcome == "waiting" else outcome)
 
 
 @pytest.fixture
@@ -343,6 +524,19 @@ def test_rubbish_on_a_broker_is_left_out_and_told(fleet, broker):
     assert json.loads(done.stdout)["new_reports"] == 1
     assert json.loads(done.stdout)["left_out"] == 2
     assert "topic edge-ad/pi/b/health" in done.stderr
+
+
+def test_a_broker_with_nothing_but_rubbish(fleet, broker):
+    publish = (
+        "from paho.mqtt.publish import single; import sys; single('edge-ad/pi/a/health', '{', retain=True, "
+    )
+    publish += "hostname='127.0.0.1', port=int(sys.argv[1]))"
+    words = ("fleet", "collect", fleet, "--mqtt", "127.0.0.1", "--port", broker.port, "--quiet", 1)
+    assert edge_ad(*words).returncode == 0  # it has nothing to tell
+    subprocess.run([sys.executable, "-c", publish, str(broker.port)], check=True)
+    done = edge_ad(*words)
+    assert done.returncode == 5, done.stderr
+    assert "first of all: topic edge-ad/pi/a/health: no whole JSON" in done.stderr
 
 
 def test_a_broker_that_is_not_there_or_dies(fleet, broker):

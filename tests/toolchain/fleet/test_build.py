@@ -225,6 +225,9 @@ def test_an_asset_that_kills_its_worker_takes_no_other_with_it(tmp_path):
     [
         ("/nowhere", "does not exist", 5),
         ("pump://0", "holds no asset", 5),
+        ("pump://x", "how many machines?", 2),
+        ("pump://", "how many machines?", 2),
+        ("pump://-3", "how many machines?", 2),
         ("gopher://x/y", "gopher", 2),
     ],
 )
@@ -233,7 +236,7 @@ def test_data_sets_that_are_none(tmp_path, dataset, words, code):
     result = edge_ad("fleet", "build", dataset, "-o", tmp_path / "fleet")
     assert result.returncode == code, result.stderr
     assert words in result.stderr
-    assert not (tmp_path / "fleet" / "fleet.sqlite3").exists()
+    assert not (tmp_path / "fleet").exists()
 
 
 def test_what_differs_between_two_fleets(plant, copied):

@@ -126,6 +126,7 @@ def test_a_cluster_that_is_not_there(plant, tmp_path):
     )
     assert result.returncode == 1
     assert "no Ray cluster at 127.0.0.1:1" in result.stderr
+    assert not (tmp_path / "fleet").exists()
 
 
 @pytest.mark.parametrize(

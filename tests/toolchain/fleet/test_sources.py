@@ -1,8 +1,11 @@
 """Recordings by URL: what is found, what has changed, what cannot be read."""
 
+import subprocess
+import sys
+
 import pytest
 
-from edge_ad.errors import ConfigurationError, DataError, MissingDependencyError
+from edge_ad.errors import ConfigurationError, DataError
 from edge_ad.toolchain.datasets.formats import PUMP
 from edge_ad.toolchain.datasets.pump import standard_run
 from edge_ad.toolchain.datasets.simulated import pump_csv, pump_parquet
@@ -74,12 +77,21 @@ def test_data_sets_that_are_none(store, dataset, error, words):
         find_sources(dataset)
 
 
-def test_a_protocol_whose_library_is_missing():
-    pytest.importorskip("fsspec")
-    try:
-        import s3fs  # noqa: F401
-    except ModuleNotFoundError:
-        with pytest.raises(MissingDependencyError, match="s3fs"):
-            find_sources("s3://plant/recordings")
-    else:
-        pytest.skip("s3fs is installed")
+@pytest.mark.parametrize(
+    ("missing", "dataset", "words"),
+    [
+        ("s3fs", "s3://plant/2026", "s3://plant/2026: object stores need: pip install 'edge-ad[s3]'"),
+        ("fsspec", "s3://plant/2026", "s3://plant/2026: URLs need: pip install 'edge-ad[s3]'"),
+        ("fsspec", "file:///plant", "file:///plant: URLs need: pip install 'edge-ad[distributed]'"),
+        ("gcsfs", "gcs://plant", "gcs://plant: "),
+    ],
+)
+def test_a_library_that_is_missing_is_named(tmp_path, missing, dataset, words):
+    """In a process in which it cannot be imported, whether it is installed or not."""
+    code = f"import sys; sys.modules[{missing!r}] = None; from edge_ad.cli import main; main()"
+    command = [sys.executable, "-c", code, "fleet", "build", dataset, "-o", tmp_path / "fleet"]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"edge-ad: {words}")
+    assert missing in done.stderr or "pip install" in done.stderr
+    assert not (tmp_path / "fleet").exists()

@@ -1,4 +1,7 @@
 import dataclasses
+import json
+import os
+import pty
 import sqlite3
 import subprocess
 import sys
@@ -10,6 +13,7 @@ from edge_ad.errors import ConfigurationError, OutputError, StoreError
 from edge_ad.toolchain.fleet.conditions import COLUMNS, SORTS, Condition, parse_condition
 from edge_ad.toolchain.fleet.record import AssetRecord
 from edge_ad.toolchain.fleet.store import FleetStore, assets_query, bundle_path
+from tests.helpers import edge_ad
 
 
 def built(name, **changes):
@@ -197,6 +201,38 @@ def test_every_column_can_be_asked_for(store):
 def test_the_command_offers_the_orders_there_are():
     [option] = [parameter for parameter in list_.params if parameter.name == "sort"]
     assert tuple(option.type.choices) == tuple(SORTS)
+
+
+REASON = "tiny-int8 against tiny-float32: agreement 0.91 under the streaming rule is 0.08 below the least"
+GATE = f"the parity gate failed, so nothing is packed:\n{REASON}\n  agreement is lowest on: b (0.910)\nLook"
+
+
+def test_a_reason_is_told_whole(store):
+    store.record(
+        built("a"), built("b", state="gate-failed", error=GATE), built("c", state="failed", error="no\nrows")
+    )
+    assert [record.reason for record in store.assets()] == ["", REASON, "no"]
+    lines = edge_ad("fleet", "list", store.root).stdout.splitlines()
+    assert lines[2].endswith("0.50")
+    assert lines[3].endswith(f"  {REASON}")
+    assert json.loads(edge_ad("fleet", "list", store.root, "--json").stdout.splitlines()[1])["error"] == GATE
+
+
+def test_on_a_terminal_a_reason_is_wrapped(store):
+    store.record(built("b", state="gate-failed", error=GATE))
+    ours, theirs = pty.openpty()
+    environment = {**os.environ, "COLUMNS": "130"}
+    done = edge_ad("fleet", "list", store.root, stdout=theirs, stderr=subprocess.PIPE, env=environment)
+    os.close(theirs)
+    shown = os.read(ours, 1 << 16).decode().splitlines()
+    os.close(ours)
+    assert done.returncode == 0
+    assert max(map(len, shown)) <= 130
+    edge = shown[0].index("why")
+    assert shown[2][:edge].split()[:2] == ["b", "gate-failed"]
+    assert len(shown) > 3
+    assert [line[:edge].strip() for line in shown[3:]] == [""] * (len(shown) - 3)
+    assert " ".join(line[edge:] for line in shown[2:]) == REASON
 
 
 def test_an_empty_file_is_no_index(tmp_path):

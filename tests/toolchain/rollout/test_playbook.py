@@ -49,7 +49,7 @@ def written(fleet, inventory, tmp_path_factory):
     folder = tmp_path_factory.mktemp("rollouts") / "first"
     with FleetStore.open(fleet) as store:
         chosen = choose_bundles(store, read_inventory(inventory))
-    plan = new_plan(inventory, plan_stages(list(chosen.hosts)), chosen.hosts, 25)
+        plan = new_plan(inventory, plan_stages(list(chosen.hosts)), chosen.hosts, 25, store.identity())
     write_rollout(folder, plan, chosen.hosts, forks=5)
     return folder, plan
 
