@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from edge_ad.detect.rules import leaderboard_flags
 from edge_ad.detect.window import sliding_windows, usable_windows
 from edge_ad.runtime.detector import Detector
+from edge_ad.runtime.replay import Replay
 from edge_ad.toolchain.datasets.recording import Recording
 from edge_ad.toolchain.evaluation.tally import Alarms
 
@@ -46,13 +47,21 @@ def judge_recording(
         ended[beside] = detector.score_windows(windows[beside])
     with np.errstate(invalid="ignore"):  # NaN > UCL is False, as it should be
         exceeds = ended[tested[: len(ended)]] > detector.ucl
-        within = replay.scores <= detector.ucl
     leaderboard = leaderboard_flags(exceeds, window_length, int(tested.sum()))
     return Judgement(
         alarms={
             "leaderboard": Alarms(leaderboard, ~leaderboard, hold_off_s),
-            "streaming": Alarms(replay.alarms[tested], (within & ~replay.alarms)[tested], hold_off_s),
+            "streaming": stream_alarms(replay, detector.ucl, tested, hold_off_s),
         },
         whole=whole,
         n_unknown=int(np.isnan(replay.scores[tested]).sum()),
     )
+
+
+def stream_alarms(replay: Replay, ucl: float, tested: NDArray[np.bool_], hold_off_s: float = 0.0) -> Alarms:
+    """Of a replay, what the stream says of the rows `(n,)` that are tested; as on a device, a row without a
+    score ends no episode.
+    """
+    with np.errstate(invalid="ignore"):
+        within = replay.scores <= ucl
+    return Alarms(replay.alarms[tested], (within & ~replay.alarms)[tested], hold_off_s)

@@ -23,7 +23,7 @@ from edge_ad.toolchain.datasets.formats import RecordingFormat
 from edge_ad.toolchain.datasets.recording import Recording, read_recording
 from edge_ad.toolchain.evaluation.figures import figures
 from edge_ad.toolchain.evaluation.inputs import header
-from edge_ad.toolchain.evaluation.judging import judge_recording
+from edge_ad.toolchain.evaluation.judging import judge_recording, stream_alarms
 from edge_ad.toolchain.evaluation.tally import LabelledRows, Tally, tally
 from edge_ad.toolchain.parity import RULES
 from edge_ad.toolchain.search.deviations import KINDS, draw_deviations, with_deviation
@@ -117,7 +117,7 @@ class NormalObjective:
     def measure(self, detector: Detector, recording: Recording, plan: BuildPlan) -> Piece:
         """Judge a detector on the held-out rows. Raises InterpreterError."""
         tested = recording.tested
-        normal = judge_recording(detector, recording, plan.settings.window_length).alarms["streaming"]
+        normal = stream_alarms(detector.replay(recording.samples, recording.times), detector.ucl, tested)
         held = LabelledRows(
             recording.times[tested],
             np.zeros(int(tested.sum()), bool),

@@ -8,7 +8,7 @@ import pytest
 
 from edge_ad.toolchain.datasets.formats import SKAB
 from edge_ad.toolchain.datasets.recording import Recording
-from edge_ad.toolchain.evaluation.tally import LabelledRows, tally
+from edge_ad.toolchain.evaluation.tally import LabelledRows, continuous, tally
 from edge_ad.toolchain.search.objective import LabelObjective, Limits, NormalObjective, Piece
 from edge_ad.toolchain.settings import BuildSettings
 from edge_ad.toolchain.workspace import BuildPlan
@@ -21,13 +21,13 @@ class LevelDetector:
     """Alarms where the first channel is above a level; knows nothing of the past."""
 
     def __init__(self, level):
-        self.level = level
+        self.ucl = level
 
     def reset(self):
         """Nothing to forget."""
 
     def replay(self, samples, times):
-        return SimpleNamespace(alarms=samples[:, 0] > self.level)
+        return SimpleNamespace(alarms=samples[:, 0] > self.ucl, scores=samples[:, 0])
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def labelled(hits, missed, false, right):
     """A tally of so many rows."""
     labels = np.repeat([True, True, False, False], [hits, missed, false, right])
     alarms = np.repeat([True, False, True, False], [hits, missed, false, right])
-    return tally(LabelledRows(np.arange(float(len(labels))), labels, None, 1.0), alarms)
+    return tally(LabelledRows(np.arange(float(len(labels))), labels, None, 1.0), continuous(alarms))
 
 
 def test_normal_rows_count_and_so_do_deviations_that_are_found(recording):
