@@ -63,7 +63,8 @@ def build(
     """Train, convert, gate and pack a bundle for every recording in DATASET, each on its own.
 
     DATASET is a folder of CSV or Parquet recordings, the URL of one (s3://…, file://…; what fsspec knows), or
-    pump://N for N simulated machines. Models are tiny unless --models or --config says otherwise.
+    pump://N for N simulated machines. Models are tiny unless --models or --config says otherwise; those of
+    LSTM layers are trained side by side, conv and dense one by one.
 
     A recording that cannot be used, or whose models fail the gate, never stops the rest; the command then
     ends with the exit code of the first such reason. Given again, it does what is missing, what failed, and

@@ -110,7 +110,7 @@ def _name_variables(command: click.Command, prefix: str) -> None:
 @click.version_option(__version__, prog_name="edge-ad")
 @click.pass_context
 def cli(ctx: click.Context) -> None:
-    """Train LSTM autoencoders on sensor recordings, prove their conversion, run them on a Pi."""
+    """Train small autoencoders on sensor recordings, prove their conversion, run them on a Pi."""
     # A terminal that is closed ends a command in good order; not under nohup. The agent reloads instead.
     if ctx.invoked_subcommand != "agent" and signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:
         signal.signal(signal.SIGHUP, _on_sigterm)

@@ -18,9 +18,10 @@ from edge_ad.errors import (
     BundleModelStructureError,
     BundleOperatorError,
 )
-from edge_ad.toolchain.architecture import LstmArchitecture
+from edge_ad.toolchain.architecture import ZERO_ROW, LstmArchitecture, PatchArchitecture, PatchLayer
 from edge_ad.toolchain.convert.converter import convert
 from edge_ad.toolchain.convert.integer import integer_model, quantize_ranges
+from edge_ad.toolchain.models import MODELS, ModelShape
 from edge_ad.toolchain.oracle import Trace, reconstruct
 from tests.conftest import DATA
 
@@ -661,6 +662,15 @@ SMALL = [
     )
     for form in FORMS
 ]
+SMALL += [
+    converted(shape, form)
+    for shape in (
+        MODELS["dense"].architecture(2, 2, "tanh"),
+        ModelShape("conv", (2,), (2,)).architecture(3, 2, "relu"),
+        PatchArchitecture(2, 2, (PatchLayer(2, ((0, ZERO_ROW), (ZERO_ROW, 1)), 2, None),)),
+    )
+    for form in ("fast", "fast int8", "integer")
+]
 """Models with few weights: most of their bytes are structure."""
 _WORDS = (0, 1, 2, 3, 4, 8, 16, 127, 128, 255, 2**15, 2**16, 2**31 - 1, 2**31, 2**32 - 4, 2**32 - 1)
 
@@ -730,7 +740,7 @@ def test_no_accepted_model_ends_the_process(tmp_path):
     """Files that a program accepts although they are damaged may be wrong, and must not be deadly."""
     rng = random.Random(0)
     mutants = set()
-    while len(mutants) < 400:
+    while len(mutants) < 600:
         model = rng.choice(SMALL)
         content = mutant(model.content, rng)
         if accepted(model, content):

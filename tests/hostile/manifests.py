@@ -256,6 +256,7 @@ VALUES = (
     Attack("object-for-a-list", put("channels", {}), _JSON, "channels must be a list"),
     Attack("list-for-an-object", put("scaler", []), _JSON, "must be an object"),
     Attack("code-for-a-rule", put("alarm_rule", "kind", "eval"), _JSON, "it can be 'consecutive'"),
+    Attack("model-of-no-kind", put("models", 0, "kind", "__import__"), _JSON, "it can be 'lstm'"),
     Attack("rule-of-none", put("alarm_rule", "k", 0), _JSON, "k must be"),
     Attack("line-end-as-separator", put("input", "separator", "\n"), _JSON, "one character"),
     Attack("directive-twice", put("input", "time_format", "%Y %Y"), _JSON, "names a directive twice"),

@@ -15,7 +15,9 @@ IDLE = (
 )
 """Layers that do nothing once a model is trained."""
 ONE_PATH = "every layer takes what the one before gives: train without side paths"
-_RECURRENT = "edge-ad has operators for LSTM layers only: train an LSTM of as many units in its place"
+_RECURRENT = (
+    "of recurrent layers edge-ad has operators for LSTM only: train an LSTM of as many units in its place"
+)
 _SCALED = "scale the windows before the model instead, as edge-ad's scaler does, and train without it"
 _FIXES = {
     "GRU": _RECURRENT,
