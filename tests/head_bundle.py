@@ -7,7 +7,8 @@ import dataclasses
 import numpy as np
 
 from edge_ad.bundle.bundle import pack, unpack
-from edge_ad.detect.heads import Head, Heads
+from edge_ad.bundle.manifest import schema_for
+from edge_ad.detect.heads import Follow, Head, Heads
 from edge_ad.runtime.detector import Detector
 
 
@@ -33,6 +34,7 @@ def toy_heads(n_channels: int) -> dict[str, Heads]:
         "z-max": Heads((z,)),
         "drifting": Heads((drifting, dataclasses.replace(l1, channels=(True, *(False,) * 7)))),
         "all": Heads((t2, l1, q, z, residual, drifting)),
+        "follows": Heads((dataclasses.replace(t2, follow=Follow(40, 0.6, (0.3,) * n_channels)), q)),
     }
 
 
@@ -40,7 +42,8 @@ def with_heads(data: bytes, heads: Heads, ucl: float = 1.5) -> bytes:
     """A bundle whose every model has these heads, and scores its golden windows by them."""
     bundle = unpack(data)
     models = tuple(dataclasses.replace(model, detector=heads) for model in bundle.manifest.models)
-    manifest = dataclasses.replace(bundle.manifest, schema="1.4", score="heads", models=models)
+    manifest = dataclasses.replace(bundle.manifest, score="heads", models=models)
+    manifest = dataclasses.replace(manifest, schema=schema_for(manifest))
     scored = dataclasses.replace(bundle, manifest=manifest)
     variants = tuple(
         dataclasses.replace(

@@ -77,6 +77,42 @@ def autoencoder(architecture, weights, windows_):
     return np.stack([state @ arrays[-2] + arrays[-1] for state in sequence], axis=1)
 
 
+def pairs_of(weights):
+    """Kernels with their biases."""
+    return list(zip(weights[::2], weights[1::2], strict=True))
+
+
+def convolutional(activation, n_encoders, weights, window):
+    """A convolutional autoencoder of one window in float64, as its layers read: padded by repeating the ends,
+    three rows at a time, every second patch; then each row twice, cut to the length before."""
+    activate = {"relu": lambda x: np.maximum(x, 0), "tanh": np.tanh}[activation]
+    pairs = [(np.asarray(k, np.float64), np.asarray(b, np.float64)) for k, b in pairs_of(weights)]
+    rows = np.asarray(window, np.float64)
+    lengths = []
+    for kernel, bias in pairs[:n_encoders]:
+        lengths.append(len(rows))
+        padded = np.concatenate([rows[:1], rows, rows[-1:]])
+        first = len(rows) % 2 == 0  # of an even number of rows only the end is padded
+        starts = range(int(first), len(padded) - 2, 2)
+        rows = np.array([activate(padded[at : at + 3].ravel() @ kernel + bias) for at in starts])
+    for kernel, bias in pairs[n_encoders:-1]:
+        rows = np.repeat(rows, 2, axis=0)[: lengths.pop()]
+        padded = np.concatenate([rows[:1], rows, rows[-1:]])
+        rows = np.array([activate(padded[at : at + 3].ravel() @ kernel + bias) for at in range(len(rows))])
+    kernel, bias = pairs[-1]
+    return np.array([row @ kernel + bias for row in rows])
+
+
+def dense(activation, weights, window):
+    """An autoencoder of dense layers on the whole window, in float64."""
+    activate = {"relu": lambda x: np.maximum(x, 0), "tanh": np.tanh}[activation]
+    values = np.asarray(window, np.float64).ravel()
+    *hidden, (kernel, bias) = pairs_of(weights)
+    for inner, inner_bias in hidden:
+        values = activate(values @ inner + inner_bias)
+    return (values @ kernel + bias).reshape(window.shape)
+
+
 def percentile(values, percent):
     """By sorting, and on a straight line between neighbours."""
     ordered = sorted(values)

@@ -4,7 +4,7 @@ Heads of windows only, which need no network, so that the table takes a minute. 
 told and were not chosen by; docs/detection.md says what was looked at when.
 
 With LONG_FOLDER, what make_long_normal.py wrote, also how much of hours of normal operation is flagged by
-each of them, fitted on the first 4,000 rows.
+each of them, fitted on the first 4,000 rows; and what becomes of faults that grow slowly (slow_faults.py).
 
 Usage: ablate_heads.py SKAB_FOLDER OUTPUT.json [LONG_FOLDER]
 """
@@ -15,16 +15,18 @@ import json
 import sys
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from slow_faults import SlowFault, slow_faults
 
 from edge_ad.bench.machine import machine_facts
 from edge_ad.bundle.codec import encode
 from edge_ad.detect.admitted import admitted_windows
 from edge_ad.detect.limit import LimitRule
 from edge_ad.detect.rules import AlarmRule, leaderboard_flags
-from edge_ad.detect.scaler import fit_standard
+from edge_ad.detect.scaler import ScalerKind, fit_scaler
 from edge_ad.detect.window import sliding_windows
 from edge_ad.runtime.detector import quality_rules
 from edge_ad.toolchain.datasets.formats import SKAB, TrainSpan
@@ -32,13 +34,15 @@ from edge_ad.toolchain.datasets.recording import Recording, read_recording
 from edge_ad.toolchain.detector_settings import HeadSettings
 from edge_ad.toolchain.episodes import detection_delays, episodes
 from edge_ad.toolchain.head_oracle import head_shares
-from edge_ad.toolchain.heads import ScoredWindows, fit_detector
+from edge_ad.toolchain.heads import ScoredWindows, fit_detector, streamed_scores
 from edge_ad.toolchain.metrics import Confusion, confusion
 from edge_ad.toolchain.settings import SKAB_BEST_SETTINGS
 
 GROUPS = ("valve1", "valve2", "other")
 _SOON_S = 60.0
 _LONG_TRAIN_ROWS = 4000
+_HELD = 0.5
+"""A slow fault counts as found where more of the rows at its full size are alarmed."""
 _RULE = LimitRule(100.0, 1.0)  # a scale of its own is not needed by a detector of one head
 
 
@@ -52,6 +56,26 @@ class Detector:
     fit_share: float = SKAB_BEST_SETTINGS.fit_share
     factor: float = SKAB_BEST_SETTINGS.limit.factor
     k: int = SKAB_BEST_SETTINGS.alarm.k
+    scaler: ScalerKind = SKAB_BEST_SETTINGS.scaler
+
+
+@dataclass
+class SlowFigures:
+    """Of faults that grow slowly."""
+
+    names: list[str] = field(default_factory=list)
+    held: list[float] = field(default_factory=list)
+    """Share of the rows at the full size of each fault that are alarmed."""
+    grown: list[float | None] = field(default_factory=list)
+    """How far each fault had grown at its first alarm; None where there was none."""
+    before: list[float] = field(default_factory=list)
+    """Share of the normal rows before each fault that are alarmed."""
+
+    def in_words(self) -> str:
+        """A cell of the table."""
+        held = [(share, grown) for share, grown in zip(self.held, self.grown, strict=True) if share > _HELD]
+        grown = np.median([grown for _, grown in held]) if held else np.nan
+        return f"{len(held)} of {len(self.held)}, {grown:.0%}, {np.mean(self.before):.1%}"
 
 
 @dataclass
@@ -74,9 +98,11 @@ def main() -> None:
     long_format = replace(SKAB, train=TrainSpan(rows=_LONG_TRAIN_ROWS))
     long_files = sorted(Path(sys.argv[3]).glob("*.csv")) if len(sys.argv) > 3 else []
     long = [read_recording(path, long_format, path.stem) for path in long_files]
+    slow = slow_faults() if long else []
     rows = []
     print(
-        "detector | valve1: leaderboard F1 FAR/MAR, streaming F1 FAR/MAR, soon, false/h | others | all | long"
+        "detector | valve1: leaderboard F1 FAR/MAR, streaming F1 FAR/MAR, soon, false/h | others | all | "
+        "long | slow faults: alarmed at full size, grown at the first alarm, alarmed before"
     )
     for detector in detectors():
         found = {name: Figures() for name in ("valve1", "others", "all")}
@@ -89,8 +115,11 @@ def main() -> None:
             judge(detector, recording, [figures])
             rows[-1][recording.name] = summed = summed_up(figures)
             told.append(f"{summed['streaming_far']:.1%}, {summed['false_episodes_per_hour']:.1f}")
+        if slow:
+            rows[-1]["slow faults"] = found_slow = judge_slow(detector, slow)
+            told.append(found_slow.in_words())
         print(" | ".join([detector.name, *told]), flush=True)
-    record = {"schema": "1.0", "machine": encode(machine_facts()), "rows": rows}
+    record = {"schema": "1.1", "machine": encode(machine_facts()), "rows": encode(rows)}
     output.write_text(json.dumps(record, indent=1))
 
 
@@ -123,13 +152,64 @@ def detectors() -> list[Detector]:
         *(replace(preset, name=f"windows of {n} rows", window_length=n) for n in (10, 20, 30)),
         *(replace(preset, name=f"limit x{factor:g}", factor=factor) for factor in (1.0, 1.25, 1.5, 2.0)),
         *(replace(preset, name=f"alarm after {k}", k=k) for k in (3, 8, 12)),
+        replace(preset, name="robust scaler", scaler="robust"),
+        replace(
+            preset,
+            name="Ledoit-Wolf, robust scaler",
+            head=replace(best, covariance="ledoit-wolf"),
+            scaler="robust",
+        ),
+        *following(preset),
+        *following(replace(preset, name="with the temperatures", head=replace(best, channels=()))),
+    ]
+
+
+def following(detector: Detector) -> list[Detector]:
+    """It with a center that follows: time constants, guards and caps that are tried."""
+    tried: list[dict[str, Any]] = [
+        *({"follow": rows} for rows in (300, 600, 1800, 3600)),
+        {"follow": 600, "follow_cap": 1.0},
+        {"follow": 600, "follow_cap": 10.0},
+        {"follow": 600, "follow_below": 0.9},
+        {"follow": 600, "follow_below": 1.0, "follow_cap": 100.0},
+    ]
+    return [
+        replace(
+            detector,
+            name=f"{detector.name}, {', '.join(f'{key} {value:g}' for key, value in changes.items())}",
+            head=replace(detector.head, **changes),
+        )
+        for changes in tried
     ]
 
 
 def judge(detector: Detector, recording: Recording, groups: list[Figures]) -> None:
     """Fit the detector on a recording's train span, and count its alarms on the rest."""
+    labels = recording.labels[recording.train_rows :]
+    leaderboard, alarms = decided(detector, recording)
+    for figures in groups:
+        count(figures, labels, leaderboard, alarms, recording.times[recording.train_rows :])
+
+
+def judge_slow(detector: Detector, faults: list[SlowFault]) -> SlowFigures:
+    """Whether faults that grow slowly are found, how far they have grown by then, and whether it lasts."""
+    figures = SlowFigures()
+    for fault in faults:
+        _, alarms = decided(detector, fault.recording)
+        grown = fault.grown[fault.recording.train_rows :]
+        labels = fault.recording.labels[fault.recording.train_rows :]
+        found = np.flatnonzero(alarms & labels)
+        figures.names.append(fault.recording.name)
+        figures.grown.append(float(grown[found[0]]) if len(found) else None)
+        figures.held.append(float(alarms[grown == 1].mean()))
+        figures.before.append(float(alarms[~labels].mean()))
+    return figures
+
+
+def decided(detector: Detector, recording: Recording) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Alarms `(n_test,)` by both rules of a detector that is fitted on a recording's train span."""
     length, n_train = detector.window_length, recording.train_rows
-    scaled = fit_standard(recording.samples[:n_train]).transform(recording.samples)
+    scaled = fit_scaler(detector.scaler, recording.samples[:n_train]).transform(recording.samples)
     windows = sliding_windows(scaled, length)
     quality = quality_rules(
         recording.channels,
@@ -146,11 +226,12 @@ def judge(detector: Detector, recording: Recording, groups: list[Figures]) -> No
     heads = fit_detector(settings, names, *(pair(windows[rows]) for rows in (fit, limit)), _RULE)
     scores = head_shares(heads.heads[0], windows, windows).sum(axis=1)
     ucl = LimitRule(99.0, detector.factor).limit(scores[limit])
-    labels = recording.labels[n_train:]
-    leaderboard = leaderboard_flags(scores[n_train:] > ucl, length, len(labels))
-    alarms = streaming(np.where(whole, scores, np.nan), ucl, detector.k, length)[n_train:]
-    for figures in groups:
-        count(figures, labels, leaderboard, alarms, recording.times[n_train:])
+    if heads.follows:
+        unscaled = replace(heads, heads=(replace(heads.heads[0], scale=1.0),))
+        rule = AlarmRule(ucl, detector.k)
+        scores = streamed_scores(unscaled, pair(windows), scores, whole, rule)
+    leaderboard = leaderboard_flags(scores[n_train:] > ucl, length, len(recording) - n_train)
+    return leaderboard, streaming(np.where(whole, scores, np.nan), ucl, detector.k, length)[n_train:]
 
 
 def pair(windows: NDArray[np.float32]) -> ScoredWindows:

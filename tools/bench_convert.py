@@ -1,6 +1,7 @@
 """Our converted forms against the stock routes: size, latency, error, and F1 on SKAB, in one run.
 
-Takes the trained weights of a finished build of the SKAB recordings. Every stock conversion runs in a
+Takes the trained weights of a finished build of the SKAB recordings. Windows are scored as that
+build scores them, or by the network's errors where no head looks at these. Every stock conversion runs in a
 process of its own, since some of them crash. Writes JSON with raw values and machine facts, and prints
 the table of docs/conversion.md; `--plot` draws size against latency.
 
@@ -18,19 +19,22 @@ from time import perf_counter_ns
 from typing import Any
 
 import numpy as np
+from network_scoring import network_scoring
 
 from edge_ad.bench.machine import machine_facts
 from edge_ad.bench.turns import take_turns
 from edge_ad.bundle.codec import encode
+from edge_ad.detect.fusion import Scoring
 from edge_ad.detect.rules import leaderboard_flags
 from edge_ad.runtime.interpreter import ReconstructionModel
-from edge_ad.toolchain.architecture import load_weights
+from edge_ad.toolchain.architecture import Architecture, Weights, load_weights
 from edge_ad.toolchain.convert.converter import convert
 from edge_ad.toolchain.metrics import Confusion, confusion
 from edge_ad.toolchain.oracle import reconstruct, window_scores
 from edge_ad.toolchain.pool import default_jobs, run_tasks
-from edge_ad.toolchain.preparation import prepare
-from edge_ad.toolchain.workspace import Workspace
+from edge_ad.toolchain.preparation import Prepared, prepare
+from edge_ad.toolchain.records import Records
+from edge_ad.toolchain.workspace import BuildPlan, Workspace
 
 STOCK = (
     "dynamic batch",
@@ -59,18 +63,32 @@ class Job:
     route: str
 
 
-def load(job: Job) -> tuple[Any, Any, Any]:
-    """Architecture, weights, prepared recording."""
+@dataclass(frozen=True)
+class Loaded:
+    """What a job takes from the build."""
+
+    plan: BuildPlan
+    architecture: Architecture
+    weights: Weights
+    prepared: Prepared
+    scoring: Scoring
+
+
+def load(job: Job) -> Loaded:
+    """Raises ConfigurationError, DataError."""
     workspace = Workspace(job.build)
     plan = workspace.load_plan()
     asset = plan.assets[job.asset]
     weights = load_weights(workspace.asset_file(asset.name, f"{job.model}.weights.npz"))
-    return plan.architecture(job.model), weights, prepare(workspace.recording(plan, asset), plan)
+    prepared = prepare(workspace.recording(plan, asset), plan)
+    scoring = network_scoring(Records(workspace, plan).scoring(asset, job.model))
+    return Loaded(plan, plan.architecture(job.model), weights, prepared, scoring)
 
 
 def convert_one(job: Job) -> bytes:
     """The `.tflite` bytes of a job."""
-    architecture, weights, prepared = load(job)
+    loaded = load(job)
+    architecture, weights, prepared = loaded.architecture, loaded.weights, loaded.prepared
     train = np.ascontiguousarray(prepared.windows[prepared.train])
     if job.route in OURS:
         precision, optimize = OURS[job.route]
@@ -87,9 +105,10 @@ def stock(architecture: Any, weights: Any, train: Any, route: str) -> bytes:
     unroll = route.startswith("unrolled")
     batch = None if route == "dynamic batch" else 1
     inputs = layers.Input((steps, channels), batch_size=batch)
-    x = layers.LSTM(units, activation="relu", unroll=unroll)(inputs)
+    activation = architecture.activation
+    x = layers.LSTM(units, activation=activation, unroll=unroll)(inputs)
     x = layers.RepeatVector(steps)(x)
-    x = layers.LSTM(units, activation="relu", return_sequences=True, unroll=unroll)(x)
+    x = layers.LSTM(units, activation=activation, return_sequences=True, unroll=unroll)(x)
     model = load_keras().Model(inputs, layers.TimeDistributed(layers.Dense(channels))(x))
     model.set_weights(weights)
     converter = tf.lite.TFLiteConverter.from_keras_model(model)
@@ -111,15 +130,17 @@ def stock(architecture: Any, weights: Any, train: Any, route: str) -> bytes:
 def work(job: Job) -> tuple[bytes, float, Confusion]:
     """The file, its largest score error on training windows, and its alarms counted against the labels."""
     content = convert_one(job)
-    architecture, weights, prepared = load(job)
+    loaded = load(job)
+    architecture, weights, prepared = loaded.architecture, loaded.weights, loaded.prepared
     model = ReconstructionModel(content, stateful=job.route.startswith("compact"))
     windows = prepared.windows
-    scores = np.array([np.abs(w - model.reconstruct(w)).mean(0).sum() for w in windows], np.float64)
+    outputs = np.array([model.reconstruct(window) for window in windows])
+    scores = window_scores(windows, outputs, loaded.scoring)
     train = windows[prepared.train]
-    exact = window_scores(train, reconstruct(architecture, weights, train))
+    exact = window_scores(train, reconstruct(architecture, weights, train), loaded.scoring)
     error = float((np.abs(scores[prepared.train] - exact) / exact).max())
     n_train = prepared.recording.train_rows
-    ucl = np.percentile(scores[prepared.train], 99) * 1.5
+    ucl = loaded.plan.settings.limit.limit(scores[prepared.limit], loaded.plan.sampling)
     labels = prepared.recording.labels[n_train:]
     flags = leaderboard_flags(scores[n_train:] > ucl, architecture.window_length, len(labels))
     return content, error, confusion(labels, flags)
@@ -172,7 +193,8 @@ def measure(build: Path, model: str, n_assets: int) -> list[dict[str, Any]]:
     print()
     files = {route: next(row[1] for row in rows if row[0] == 0) for route, rows in found.items() if rows}
     raw = latencies(files)
-    architecture, weights, _ = load(Job(build, model, 0, ""))
+    loaded = load(Job(build, model, 0, ""))
+    architecture, weights = loaded.architecture, loaded.weights
     raw["Keras predict"] = keras_latency(architecture, weights)
     table = []
     for route in ["Keras predict", *routes]:
@@ -210,7 +232,7 @@ def readable(problem: str) -> str:
 
 def show(table: list[dict[str, Any]]) -> None:
     """The table of docs/conversion.md."""
-    for model in ("tiny", "full"):
+    for model in dict.fromkeys(row["model"] for row in table):
         rows = {row["route"]: row for row in table if row["model"] == model}
         reference = median(rows["unrolled"]["raw_ns"])
         print(f"| {model} | KB | p50 µs | p99 µs | against unrolled | max score error, training | F1 |")
@@ -237,8 +259,11 @@ def plot(table: list[dict[str, Any]], path: Path) -> None:
     mpl.use("Agg")
     from matplotlib import pyplot as plt
 
-    figure, axes = plt.subplots(1, 2, figsize=(13, 6), layout="constrained")
-    for axis, model in zip(axes, ("tiny", "full"), strict=True):
+    models = list(dict.fromkeys(row["model"] for row in table))
+    figure, axes = plt.subplots(
+        1, len(models), figsize=(6.5 * len(models), 6), layout="constrained", squeeze=False
+    )
+    for axis, model in zip(axes[0], models, strict=True):
         drawn = [row for row in table if row["model"] == model and row["size_bytes"]]
         drawn.sort(key=lambda row: row["size_bytes"])
         for index, row in enumerate(drawn):
@@ -266,8 +291,11 @@ def main() -> None:
     parser.add_argument("--assets", type=int, default=34)
     parser.add_argument("--plot", type=Path)
     arguments = parser.parse_args()
-    table = [row for model in ("tiny", "full") for row in measure(arguments.build, model, arguments.assets)]
-    record = {"schema": "1.0", "machine": encode(machine_facts()), "assets": arguments.assets, "rows": table}
+    plan = Workspace(arguments.build).load_plan()
+    n_assets = min(arguments.assets, len(plan.assets))
+    models = sorted(plan.settings.models, reverse=True)  # tiny before full
+    table = [row for model in models for row in measure(arguments.build, model, n_assets)]
+    record = {"schema": "1.0", "machine": encode(machine_facts()), "assets": n_assets, "rows": table}
     arguments.output.write_text(json.dumps(record))
     show(table)
     if arguments.plot:

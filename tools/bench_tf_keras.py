@@ -17,7 +17,7 @@ import numpy as np
 
 from edge_ad.bench.turns import take_turns
 from edge_ad.runtime.interpreter import ReconstructionModel
-from edge_ad.toolchain.architecture import Architecture, Weights
+from edge_ad.toolchain.architecture import LstmArchitecture, Weights
 from edge_ad.toolchain.convert.converter import convert
 from edge_ad.toolchain.convert.explain import explain_tflite
 from edge_ad.toolchain.oracle import reconstruct
@@ -27,7 +27,7 @@ UNITS = {"tiny": 16, "full": 100}
 ROUNDS, INVOKES = 5, 400
 
 
-def stock(shape: Architecture, weights: Weights, *, dynamic_range: bool) -> bytes:
+def stock(shape: LstmArchitecture, weights: Weights, *, dynamic_range: bool) -> bytes:
     """The converter's form of a tf_keras model."""
     os.environ["TF_USE_LEGACY_KERAS"] = "1"
     tf = load_tensorflow()
@@ -49,7 +49,7 @@ def stock(shape: Architecture, weights: Weights, *, dynamic_range: bool) -> byte
 
 def compare(name: str, units: int) -> None:
     """Print the rows of one model; the forms take turns."""
-    shape = Architecture(10, 8, (units,), (units,), "tanh")
+    shape = LstmArchitecture(10, 8, (units,), (units,), "tanh")
     random = np.random.default_rng(0)
     weights = [random.normal(0, 0.8 / np.sqrt(s[0]), s).astype(np.float32) for s in shape.weight_shapes]
     windows = random.normal(size=(20, 10, 8)).astype(np.float32)

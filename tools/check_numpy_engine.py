@@ -5,7 +5,8 @@ control limit, whichever is larger, over the windows that score up to ten times 
 them (a relu network amplifies rounding far from what it was trained on; docs/conversion.md); how many of
 the former differ by more than 1e-5; how far both are from the network in float64; how many windows are the
 same to the bit; how many exceed the limit in one engine only; and what a window takes, measured in turns.
-Both engines are held against the limit that the interpreter's scores give.
+Both engines are held against the limit that the interpreter's scores give. Windows are scored as the build
+scores them, or by the network's errors where no head looks at these.
 
 Usage: check_numpy_engine.py BUILD_FOLDER [--assets N] [--json FILE]
 """
@@ -20,6 +21,7 @@ from pathlib import Path
 from statistics import median
 
 import numpy as np
+from network_scoring import network_scoring
 from numpy.typing import NDArray
 
 from edge_ad.bench.machine import machine_facts
@@ -32,6 +34,7 @@ from edge_ad.toolchain.architecture import Weights, load_weights
 from edge_ad.toolchain.convert.converter import convert
 from edge_ad.toolchain.oracle import reconstruct, window_scores
 from edge_ad.toolchain.preparation import Prepared, prepare
+from edge_ad.toolchain.records import Records
 from edge_ad.toolchain.workspace import AssetSource, BuildPlan, Workspace
 
 FORMS = {
@@ -116,16 +119,18 @@ def compare(workspace: Workspace, plan: BuildPlan, asset: AssetSource, forms: di
     """Count one recording, in all forms of its models."""
     prepared = prepare(workspace.recording(plan, asset), plan)
     windows = prepared.windows[prepared.finite]
-    train = np.isin(np.flatnonzero(prepared.finite), prepared.train)
+    limit = np.isin(np.flatnonzero(prepared.finite), prepared.limit)
+    records = Records(workspace, plan)
     for model in plan.settings.models:
         weights = load_weights(workspace.asset_file(asset.name, f"{model}.weights.npz"))
-        exact = window_scores(windows, reconstruct(plan.architecture(model), weights, windows))
+        scoring = network_scoring(records.scoring(asset, model))
+        exact = window_scores(windows, reconstruct(plan.architecture(model), weights, windows), scoring)
         for name, content, stateful in models(plan, prepared, model, weights):
             form = forms.setdefault(name, Form(name))
             engines = ReconstructionModel(content, stateful=stateful), NumpyModel(content)
             outputs = [reconstructions(engine, windows) for engine in engines]
-            theirs, ours = (window_scores(windows, output) for output in outputs)
-            form.add(theirs, ours, exact, plan.settings.limit.limit(theirs[train]))
+            theirs, ours = (window_scores(windows, output, scoring) for output in outputs)
+            form.add(theirs, ours, exact, plan.settings.limit.limit(theirs[limit], plan.sampling))
             form.same += int((outputs[0] == outputs[1]).all(axis=(1, 2)).sum())
             bare = {str(number): engine.bare_invoke(windows[0]) for number, engine in enumerate(engines)}
             raw = take_turns(bare, rounds=3, each=20)

@@ -18,14 +18,17 @@ from edge_ad.detect.scaler import ScalerKind
 from edge_ad.detect.window import LARGEST_VALUE
 from edge_ad.errors import BundleManifestError, BundleVersionError
 
-SCHEMA_VERSION = "1.4"
+SCHEMA_VERSION = "1.5"
 """Major.minor of the manifest's schema. A reader refuses another major; see SPEC.md."""
 
-_BEFORE_HEADS = "1.3"
+_BEFORE_HEADS, _BEFORE_KINDS = "1.3", "1.4"
 
 ManifestScore = Literal["sum", "mean", "heads"]
 """`sum`, `mean`: see `ScoreKind`. `heads`: every model has a detector of its own; since schema 1.4, and
 refused by readers of older ones, which would score by something else than what the UCL was set for."""
+
+ModelKind = Literal["lstm", "conv", "dense"]
+"""LSTM layers around a code; convolutions; dense layers on the window as one row of numbers."""
 
 Precision = Literal["float32", "int8", "int8-full"]
 """`int8`: int8 weights and float activations. `int8-full`: integers only, int8 in and out."""
@@ -98,6 +101,7 @@ class ScalerEntry:
     """The scaler's numbers, one per channel, in engineering units."""
 
     kind: ScalerKind
+    """How it was fitted; all kinds are applied alike. `robust` is known since schema 1.5."""
     offset: tuple[float, ...]
     scale: tuple[float, ...]
 
@@ -232,12 +236,16 @@ class ModelEntry:
     name: str
     """`full` or `tiny`."""
     encoder_units: tuple[int, ...]
+    """Units of its layers before and with the code; of convolutions, their filters."""
     decoder_units: tuple[int, ...]
+    """Of those behind it, without the last one, which gives the channels back."""
     activation: str
     n_parameters: int
     detector: Heads | None = None
     """What scores a window and its reconstruction, where the manifest's `score` is `heads`. Since schema 1.4;
     not written where there is none."""
+    kind: ModelKind = "lstm"
+    """Which layers it has. Since schema 1.5; not written for `lstm`."""
 
 
 @dataclass(frozen=True)
@@ -465,17 +473,24 @@ def to_json(manifest: Manifest) -> bytes:
     del plain["unknown_keys"]
     for model in plain["models"]:  # what a reader of 1.3 has no key for
         _drop_none(model, "detector")
+        if model["kind"] == "lstm":
+            del model["kind"]
+        for head in model.get("detector", {}).get("heads", ()):  # what a reader of 1.4 has none for
+            _drop_none(head, "follow")
     for variant in plain["variants"]:
         _drop_none(variant["limit"], "budget")
     return canonical_json(plain)
 
 
 def schema_for(manifest: Manifest) -> str:
-    """The oldest schema that can say what the manifest says: bundles without heads and budgets stay as they
+    """The oldest schema that can say what the manifest says, so that bundles without what is new stay as they
     were.
     """
+    follows = any(model.detector and model.detector.follows for model in manifest.models)
+    if manifest.scaler.kind == "robust" or follows or any(model.kind != "lstm" for model in manifest.models):
+        return SCHEMA_VERSION
     budgets = any(variant.limit.budget for variant in manifest.variants)
-    return SCHEMA_VERSION if manifest.score == "heads" or budgets else _BEFORE_HEADS
+    return _BEFORE_KINDS if manifest.score == "heads" or budgets else _BEFORE_HEADS
 
 
 def _drop_none(table: dict[str, object], key: str) -> None:

@@ -333,6 +333,7 @@ def _gather(step: Step) -> None:
     step.check_shape(step.outputs[0], (batch, len(rows), width))
     for row in (int(rows.min()), int(rows.max())):
         step.check(0 <= row < n_rows, f"index {row} is outside of {values.name} with {n_rows} rows")
+    step.check_quantization(step.outputs[0], values.quantization)
 
 
 def _lstm(step: Step) -> None:
@@ -374,7 +375,7 @@ ALLOWED = {
         Operator("RELU", 19, "v", _relu, _BOTH),
         Operator("RESHAPE", 22, "vi", _reshape, {1: Types(("float32", "int8"))}),
         Operator("TANH", 28, "v", _saturating(_TANH), _BOTH),
-        Operator("GATHER", 36, "vi", _gather, {1: _FLOAT}, GatherOptions),
+        Operator("GATHER", 36, "vi", _gather, {1: _FLOAT, 2: Types(("int8",))}, GatherOptions),
         Operator(
             *("UNIDIRECTIONAL_SEQUENCE_LSTM", 44, _LSTM_ROLES, _lstm, {1: _FLOAT, 2: _HYBRID}),
             *(UnidirectionalSequenceLSTMOptions, (RELU, TANH)),

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from edge_ad.cli.options import PATH, data_options, jobs_option
 from edge_ad.cli.steps import evaluate_build
+
+if TYPE_CHECKING:
+    from edge_ad.toolchain.build import Progress
 
 
 @click.command()
@@ -19,6 +23,11 @@ from edge_ad.cli.steps import evaluate_build
     multiple=True,
     type=PATH,
     help="A build's folder; several that differ by --seed for median and range.",
+)
+@click.option(
+    "--seeds",
+    type=click.IntRange(2),
+    help="Train the build again with other seeds, below its folder, and judge so many: median and range.",
 )
 @click.option(
     "--beside",
@@ -52,6 +61,7 @@ def evaluate(
     data: Path,
     bundle: Path | None,
     builds: tuple[Path, ...],
+    seeds: int | None,
     beside: tuple[Path, ...],
     variant: str | None,
     preset: str | None,
@@ -75,6 +85,8 @@ def evaluate(
     """
     if bundle is not None and builds:
         raise click.UsageError("give either --bundle or --build")
+    if seeds is not None and len(builds) != 1:
+        raise click.UsageError("--seeds trains a build again: give one, with --build FOLDER")
     if bundle is None and not builds:
         _no_bundles(data)
         evaluate_build(data, jobs)
@@ -86,7 +98,7 @@ def evaluate(
     from edge_ad.errors import ConfigurationError
     from edge_ad.files import write_atomic
     from edge_ad.toolchain.evaluation.document import FORMS, document, text
-    from edge_ad.toolchain.evaluation.evaluation import Wanted, evaluate_bundles
+    from edge_ad.toolchain.evaluation.evaluation import Wanted, check_inputs, evaluate_bundles
     from edge_ad.toolchain.evaluation.inputs import open_build, open_bundles
     from edge_ad.toolchain.pool import default_jobs
     from edge_ad.toolchain.report.output import check_output
@@ -97,8 +109,6 @@ def evaluate(
                 f"{output}: a report is written as {' or '.join(FORMS)}, by its name's end"
             )
         check_output(output, data)
-    runs = [open_build(folder) for folder in builds] if bundle is None else [open_bundles(bundle)]
-    others = [open_build(path) if (path / "build.json").exists() else open_bundles(path) for path in beside]
     wanted = Wanted(
         variant=variant,
         preset=preset,
@@ -109,7 +119,13 @@ def evaluate(
         labels_of=None if labels_of is None else _names(labels_of),
         with_baselines=baselines,
     )
-    found = evaluate_bundles(data, runs, wanted, jobs or default_jobs(), make_progress(), others)
+    progress, n_jobs = make_progress(), jobs or default_jobs()
+    others = [open_build(path) if (path / "build.json").exists() else open_bundles(path) for path in beside]
+    if seeds is not None:
+        check_inputs(data, open_build(builds[0]), wanted)  # before hours of training
+        builds = _with_seeds(builds[0], seeds, n_jobs, progress)
+    runs = [open_build(folder) for folder in builds] if bundle is None else [open_bundles(bundle)]
+    found = evaluate_bundles(data, runs, wanted, n_jobs, progress, others)
     if output is not None:
         write_atomic(output, document(found, output.suffix))
         click.echo(f"{output}: {output.stat().st_size / 1e6:.1f} MB", err=True)
@@ -119,8 +135,24 @@ def evaluate(
         click.echo(text(found), nl=False)
 
 
+def _with_seeds(build: Path, n: int, jobs: int, progress: Progress) -> tuple[Path, ...]:
+    """The folders of a build and of the same with other seeds, which are trained where they are not yet."""
+    from edge_ad.toolchain.evaluation.seeds import make, seeded_builds
+
+    first, *others = seeded_builds(build, n)
+    for number, other in enumerate(others, 2):
+        click.echo(f"seed {other.seed}, {number} of {n}: {other.workspace.root}", err=True)
+        make(other, jobs, progress)
+    return (first.workspace.root, *(other.workspace.root for other in others))
+
+
 def _no_bundles(folder: Path) -> None:
-    """Raises click.UsageError for what is no build, or for options that are of no use to one's step."""
+    """Raises click.UsageError for what is no build, or for options that are of no use to one's step.
+
+    Raises DataError for what is not there.
+    """
+    from edge_ad.errors import DataError
+
     context = click.get_current_context()
     given = [
         parameter.opts[0]
@@ -132,15 +164,16 @@ def _no_bundles(folder: Path) -> None:
         raise click.UsageError(
             f"{', '.join(given)} says how bundles are judged: add --bundle FILE|FOLDER or --build FOLDER"
         )
-    if folder.is_file() or (folder.is_dir() and not (folder / "build.json").exists() and _holds_csv(folder)):
+    if not folder.exists():
+        raise DataError(
+            f"{folder} does not exist; give a recording or a folder of them with --bundle FILE|FOLDER or "
+            "--build FOLDER, or a build's folder alone"
+        )
+    if folder.is_file() or not (folder / "build.json").exists():
         raise click.UsageError(
             f"{folder} is no build's folder; to judge bundles on it add --bundle FILE|FOLDER or --build "
             "FOLDER"
         )
-
-
-def _holds_csv(folder: Path) -> bool:
-    return next(folder.rglob("*.csv"), None) is not None
 
 
 def _names(listed: str) -> tuple[str, ...]:

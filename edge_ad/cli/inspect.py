@@ -85,9 +85,9 @@ def _identity(found: FoundBundle) -> str:
 
 def _score(manifest: Manifest) -> str:
     """What makes a window's score; of a model each, where they differ."""
-    if manifest.score != "heads":
-        return f"{manifest.score} of the channels' mean absolute errors"
-    texts = {model.name: model.detector.text() for model in manifest.models if model.detector}
+    from edge_ad.detect.fusion import scoring_text
+
+    texts = {entry.model: scoring_text(manifest.scoring(entry.name)) for entry in manifest.variants}
     if len(set(texts.values())) == 1:
         return next(iter(texts.values()))
     return "; ".join(f"{name}: {text}" for name, text in texts.items())

@@ -123,13 +123,13 @@ def format_changes(overrides: dict[str, Any]) -> Any:
 
 def settings_options(function: F) -> F:
     """What overrides the configuration file; each default is the seed notebook's protocol."""
-    models = "Comma-separated: full, tiny; stacked of --preset bearing.  [default: full,tiny]"
-    return _settings_options(function, models)
+    models = "full, tiny, conv, dense; stacked of --preset bearing.  [default: full,tiny]"
+    return _settings_options(function, f"Comma-separated: {models}")
 
 
 def fleet_settings_options(function: F) -> F:
     """The same of a fleet, whose models are tiny unless told otherwise."""
-    return _settings_options(function, "Comma-separated: full, tiny.  [default: tiny]")
+    return _settings_options(function, "Comma-separated: full, tiny, conv, dense.  [default: tiny]")
 
 
 def _settings_options(function: F, models_help: str) -> F:

@@ -14,6 +14,7 @@ from typing import Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from edge_ad.detect.center import Center
 from edge_ad.detect.heads import Head, Heads
 from edge_ad.detect.score import ScoreKind, WindowScorer
 
@@ -27,7 +28,15 @@ _NOTHING_TO_CUT = LARGEST_SHARE**2
 
 _Rows: TypeAlias = NDArray[np.float32]
 _HeadFunction: TypeAlias = Callable[[_Rows, _Rows], NDArray[np.float32]]
-_subtract, _minimum, _square, _absolute = np.subtract, np.minimum, np.square, np.absolute
+_add, _subtract, _minimum, _square, _absolute = np.add, np.subtract, np.minimum, np.square, np.absolute
+_copy = np.copyto
+
+
+def scoring_text(scoring: Scoring) -> str:
+    """What makes a window's score, in a few words: `sum of the channels' mean absolute errors`."""
+    return (
+        scoring.text() if isinstance(scoring, Heads) else f"{scoring} of the channels' mean absolute errors"
+    )
 
 
 class Scorer(Protocol):
@@ -61,13 +70,19 @@ class HeadScorer:
     makes the score NaN, whatever the other heads say.
     """
 
-    def __init__(self, window_length: int, n_channels: int, heads: Heads) -> None:
+    def __init__(self, window_length: int, n_channels: int, heads: Heads, *, following: bool = False) -> None:
+        """With `following` it is the scorer of a stream, whose centers may move; else they stay."""
         if problem := heads.misfit(window_length, n_channels):
             raise ValueError(problem)
         self._errors: NDArray[np.float32] = np.empty((1, window_length, n_channels), np.float32)
         self._residual: _Rows = self._errors[0]
         self._needs_errors = heads.needs_network
-        functions = [_function(head, window_length, n_channels) for head in heads.heads]
+        centers = [Center(head) for head in heads.heads]
+        functions = [
+            _function(head, center, window_length, n_channels)
+            for head, center in zip(heads.heads, centers, strict=True)
+        ]
+        self._moving = [center for center in centers if following and center.follow is not None]
         self._first, self._others = functions[0], functions[1:]
         self._fuse = self._largest if heads.fusion == "max" else self._sum
 
@@ -98,6 +113,25 @@ class HeadScorer:
             scores.append(score)
         return scores
 
+    def follow(self, ratio: float) -> None:
+        """Move what follows, after a window without alarm whose score was `ratio` times the UCL."""
+        for center in self._moving:
+            center.move(ratio)
+
+    def reset(self) -> None:
+        """Put every center where it was fitted."""
+        for center in self._moving:
+            center.reset()
+
+    def save(self) -> list[list[float]]:
+        """Where the centers that follow are, for `restore`."""
+        return [center.now.tolist() for center in self._moving]
+
+    def restore(self, saved: list[list[float]]) -> None:
+        """Put them back. Raises TypeError, ValueError for what no scorer of these heads has saved."""
+        for center, numbers in zip(self._moving, saved, strict=True):
+            center.restore(numbers)
+
     def _largest(self, window: _Rows, residual: _Rows) -> tuple[NDArray[np.float32], float]:
         shares = self._first(window, residual)
         score = fsum(shares.tolist())
@@ -115,17 +149,18 @@ class HeadScorer:
         return shares, fsum(shares.tolist())
 
 
-def _function(head: Head, window_length: int, n_channels: int) -> _HeadFunction:
+def _function(head: Head, center: Center, window_length: int, n_channels: int) -> _HeadFunction:
     """What computes a head's scaled shares `(n_channels,)` of a window and its residual."""
     factor = head.weight / head.scale
     if head.kind == "l1":
         return _absolute_errors(head, factor, window_length, n_channels)
     if head.kind == "q":
         return _squared_errors(head, factor, window_length, n_channels)
-    make = _moments if head.of == "window-moments" else _mean_of
-    mean = make(head, window_length, n_channels)
+    if head.of == "window-moments":
+        return _hotelling_of_moments(head, center, factor, _moments(window_length, n_channels))
+    mean = _mean_of(head, window_length, n_channels)
     if head.kind == "t2":
-        return _hotelling(head, factor, mean)
+        return _hotelling(head, center, factor, mean)
     return _largest_deviation(head, factor, mean, n_channels)
 
 
@@ -161,28 +196,37 @@ def _squared_errors(head: Head, factor: float, window_length: int, n_channels: i
 
 
 def _hotelling(
-    head: Head, factor: float, mean: Callable[[_Rows, _Rows], NDArray[np.float64]]
+    head: Head, center: Center, factor: float, mean: Callable[[_Rows, _Rows], NDArray[np.float64]]
 ) -> _HeadFunction:
-    center = np.array(head.center)
+    middle = center.now
     turn = (symmetric(head.root) * math.sqrt(factor)).dot
 
     def shares(window: _Rows, residual: _Rows) -> NDArray[np.float32]:
-        away = mean(window, residual)
-        away -= center
+        center.away = away = mean(window, residual)
+        away -= middle
         turned = turn(away)
         turned *= turned
         return _cut(turned)
 
-    n_channels = len(center) // head.per_channel
+    return shares
 
-    def of_moments(window: _Rows, residual: _Rows) -> NDArray[np.float32]:
-        away = mean(window, residual)
-        away -= center
-        turned = turn(away)
-        turned *= turned
-        return _cut(turned[:n_channels] + turned[n_channels:])
 
-    return shares if head.per_channel == 1 else of_moments
+def _hotelling_of_moments(
+    head: Head, center: Center, factor: float, moments: Callable[[_Rows, _Rows], NDArray[np.float64]]
+) -> _HeadFunction:
+    middle = center.now
+    turn = (symmetric(head.root) * math.sqrt(factor)).dot
+    turned = np.empty(len(middle))
+    of_means, of_deviations = np.split(turned, 2)
+
+    def shares(window: _Rows, residual: _Rows) -> NDArray[np.float32]:
+        center.away = away = moments(window, residual)
+        away -= middle
+        turn(away, turned)
+        _square(turned, turned)
+        return _cut(_add(of_means, of_deviations))
+
+    return shares
 
 
 def _largest_deviation(
@@ -233,18 +277,17 @@ def _mean_of(
     return of_values if of_window else of_errors
 
 
-def _moments(
-    head: Head, window_length: int, n_channels: int
-) -> Callable[[_Rows, _Rows], NDArray[np.float64]]:
+def _moments(window_length: int, n_channels: int) -> Callable[[_Rows, _Rows], NDArray[np.float64]]:
     """Means and then standard deviations of a window's values, `(2 * n_channels,)` float64."""
     mean_of = np.full(window_length, 1 / window_length).dot
-    away = np.empty((window_length, n_channels))
+    away = np.empty((window_length, n_channels))  # float64 once, and not in each step
     found = np.empty(2 * n_channels)
     means, deviations = found[:n_channels], found[n_channels:]
 
     def moments(window: _Rows, residual: _Rows) -> NDArray[np.float64]:
-        mean_of(window, means)
-        _subtract(window, means, away)
+        _copy(away, window)
+        mean_of(away, means)
+        _subtract(away, means, away)
         _square(away, away)
         mean_of(away, deviations)
         np.sqrt(deviations, deviations)

@@ -37,10 +37,37 @@ Fusion = Literal["max", "sum"]
 """`max`: the score is that of the head that is furthest up its own scale. `sum`: all of them together."""
 
 MAX_HEADS = 8
+LONGEST_FOLLOW = 100_000_000
+"""Samples; three years at 1 Hz."""
 LARGEST_NUMBER = 1e30
 """Of a center, a root, a spread; far within float64, also when squared."""
 LARGEST_SCALE = 1e12
 """Of a head's scale and weight, and one over it the smallest."""
+
+
+@dataclass(frozen=True)
+class Follow:
+    """How the center of a head follows what drifts, in a stream and nowhere else. Since schema 1.5.
+
+    After a window whose score is below a share of the UCL, while there is no alarm, the center moves towards
+    that window's numbers. It never leaves its reach, so that a fault is not learned away, however slowly
+    it grows.
+    """
+
+    samples: int
+    """Time constant: the center moves by one part in so many of what is left."""
+    below: float
+    """Share of the UCL."""
+    reach: tuple[float, ...]
+    """Furthest that each number of the center may be from the one that was fitted."""
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.samples <= LONGEST_FOLLOW:
+            raise ValueError(f"a center follows in 1 to {LONGEST_FOLLOW} samples")
+        if not 0 < self.below <= 1:
+            raise ValueError("below must be a share of the UCL, above 0 and at most 1")
+        if not self.reach or not all(0 <= number <= LARGEST_NUMBER for number in self.reach):
+            raise ValueError(f"reach must be numbers from 0 to {LARGEST_NUMBER:g}")
 
 
 @dataclass(frozen=True)
@@ -71,6 +98,8 @@ class Head:
     """Of which channels it is taken off; empty: of all."""
     channels: tuple[bool, ...] = ()
     """Which channels the head looks at; empty: all. The others contribute nothing."""
+    follow: Follow | None = None
+    """Of `t2`: how the center follows; None: it stays. Since schema 1.5; not written where there is none."""
 
     def __post_init__(self) -> None:
         of_means = self.kind in ("t2", "z-max")
@@ -84,6 +113,15 @@ class Head:
         for name, value in (("scale", self.scale), ("weight", self.weight)):
             if not 1 / LARGEST_SCALE <= value <= LARGEST_SCALE:
                 raise ValueError(f"{name} must lie between {1 / LARGEST_SCALE:g} and {LARGEST_SCALE:g}")
+        self._check_numbers()
+        if any(mask and not any(mask) for mask in (self.channels, self.drifting)):
+            raise ValueError("a head must look at a channel at least, and one at least must drift, if any")
+        if self.follow is not None and (self.kind != "t2" or len(self.follow.reach) != len(self.center)):
+            raise ValueError("the center of a t2 alone follows, and reach has as many numbers as it")
+
+    def _check_numbers(self) -> None:
+        """Whether those are there that the kind has, and can be computed with."""
+        of_means = self.kind in ("t2", "z-max")
         if bool(self.center) != of_means or bool(self.root) != (self.kind == "t2"):
             raise ValueError("center belongs to t2 and z-max, root to t2, and to no other head")
         if bool(self.spread) != (self.kind == "z-max"):
@@ -98,8 +136,6 @@ class Head:
         seen = self.channels * self.per_channel
         if any(n and seen and not (seen[i] and seen[j]) for i, j, n in _cells(self.root, len(seen))):
             raise ValueError("the root of a channel that the head does not look at must be zero")
-        if any(mask and not any(mask) for mask in (self.channels, self.drifting)):
-            raise ValueError("a head must look at a channel at least, and one at least must drift, if any")
 
     @property
     def per_channel(self) -> int:
@@ -125,8 +161,9 @@ class Head:
         """What it is, in a few words: `t2 of window-mean`."""
         baseline = f" less the first {self.baseline} samples" if self.baseline else ""
         some = f", {sum(self.channels)} of the channels" if self.channels else ""
+        follows = f", center follows in {self.follow.samples} samples" if self.follow else ""
         weight = f", weight {self.weight:g}" if self.weight != 1 else ""
-        return f"{self.kind} of {self.of}{baseline}{some}{weight}"
+        return f"{self.kind} of {self.of}{baseline}{some}{follows}{weight}"
 
 
 def _cells(root: tuple[tuple[float, ...], ...], n_channels: int) -> list[tuple[int, int, float]]:
@@ -153,6 +190,11 @@ class Heads:
     def needs_network(self) -> bool:
         """Whether a reconstruction takes part in the score."""
         return any(head.needs_network for head in self.heads)
+
+    @property
+    def follows(self) -> bool:
+        """Whether a center follows, so that a score in a stream depends on what came before."""
+        return any(head.follow for head in self.heads)
 
     def misfit(self, window_length: int, n_channels: int) -> str:
         """What does not fit windows of that size, in words; empty where everything does."""

@@ -8,7 +8,11 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-ScalerKind = Literal["standard", "min-max"]
+ScalerKind = Literal["standard", "min-max", "robust"]
+"""`standard`: mean and standard deviation. `min-max`: the range. `robust`: median and interquartile range."""
+
+_NORMAL_IQR = 1.3489795003921634
+"""Interquartile range of the normal distribution, in standard deviations."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,11 @@ class Scaler:
         """
         with np.errstate(over="ignore"):
             return ((samples - self.offset) / self.scale).astype(np.float32)
+
+
+def fit_scaler(kind: ScalerKind, samples: NDArray[np.float64]) -> Scaler:
+    """The scaler of that kind for `(n, n_channels)` samples, n at least 1."""
+    return _FITS[kind](samples)
 
 
 def fit_standard(samples: NDArray[np.float64]) -> Scaler:
@@ -51,3 +60,19 @@ def fit_min_max(samples: NDArray[np.float64]) -> Scaler:
     span = samples.max(axis=0) - low
     constant = span <= 10 * np.finfo(np.float64).eps * np.abs(low)
     return Scaler("min-max", low, np.where(constant, 1.0, span))
+
+
+def fit_robust(samples: NDArray[np.float64]) -> Scaler:
+    """Zero median, and the interquartile range of `(n, n_channels)` samples to that of a normal distribution.
+
+    What a quarter of the train span does on either side then moves nothing; of normally distributed values
+    the scaled ones are those of `fit_standard`. A channel that keeps one value for more than half of the
+    time has no such range: its standard deviation takes the place, or 1 where it is constant.
+    """
+    low, median, high = np.percentile(samples, (25, 50, 75), axis=0)
+    spread = (high - low) / _NORMAL_IQR
+    still = spread <= 10 * np.finfo(np.float64).eps * np.abs(median)
+    return Scaler("robust", median, np.where(still, fit_standard(samples).scale, spread))
+
+
+_FITS = {"standard": fit_standard, "min-max": fit_min_max, "robust": fit_robust}

@@ -53,8 +53,11 @@ class Detector:
         *,
         ucl: float,
         resample: bool = False,
+        follow: bool = True,
     ) -> None:
-        """With `resample`, windows are interpolated to the nominal sample period."""
+        """With `resample`, windows are interpolated to the nominal sample period. Without `follow`, what
+        follows in other streams stays where it was fitted.
+        """
         self.ucl = ucl
         self.resample = resample
         self.latency = LatencyRecorder(quality.sample_period_s)
@@ -63,7 +66,8 @@ class Detector:
         """How often there was no whole window, by kind of reason."""
         self._model = model
         self._run = model.run
-        self._score = model.scorer.score
+        self._following = model.following_scorer() if follow else None
+        self._score = (self._following or model.scorer).score
         self._rule = AlarmRule(ucl, alarm.k, alarm.n, alarm.clear_ratio)
         self._severities = [(severity.above * ucl, severity.name) for severity in alarm.severities][::-1]
         self._gate = SampleGate(_within_float32(quality, model.scaler))
@@ -79,7 +83,13 @@ class Detector:
 
     @classmethod
     def load(
-        cls, bundle: Bundle, variant: str | None = None, *, num_threads: int = 1, resample: bool = False
+        cls,
+        bundle: Bundle,
+        variant: str | None = None,
+        *,
+        num_threads: int = 1,
+        resample: bool = False,
+        follow: bool = True,
     ) -> Detector:
         """The detector a bundle describes, running `variant` (the bundle's default for None).
 
@@ -113,11 +123,27 @@ class Detector:
             largest_gap_s=manifest.largest_gap_s,
             rate_tolerance=_FASTER_OR_SLOWER if resample else manifest.rate_tolerance,
         )
-        return cls(model, quality, manifest.alarm_rule, ucl=entry.limit.ucl, resample=resample)
+        return cls(model, quality, manifest.alarm_rule, ucl=entry.limit.ucl, resample=resample, follow=follow)
+
+    @property
+    def follows(self) -> bool:
+        """Whether a score depends on the windows before, since a head's center follows them."""
+        return self._following is not None
 
     def score_windows(self, windows: NDArray[np.floating]) -> NDArray[np.float64]:
         """Scores `(n,)` of `(n, window_length, n_channels)` engineering-unit windows, off the stream."""
         return self._model.scores(windows)
+
+    def try_network(self, windows: NDArray[np.floating]) -> None:
+        """Reconstruct `(n, window_length, n_channels)` engineering-unit windows, whatever scores them.
+
+        A network that no head looks at ships all the same, and must work. Raises InterpreterError where it
+        fails, or makes something else than numbers of a window.
+        """
+        model = self._model
+        for index, window in enumerate(model.scaler.transform(windows)[:, np.newaxis]):
+            if not np.isfinite(model.model.run(window)).all():
+                raise InterpreterError(f"its network makes no finite numbers of window {index}")
 
     def bare_invoke(self, window: NDArray[np.floating]) -> Callable[[], None]:
         """What the interpreter alone costs, for benchmarks: its invoke on one window, and no more.
@@ -133,6 +159,8 @@ class Detector:
         self._rule.reset()
         self._broken_by = None
         self._is_warm = False
+        if self._following is not None:
+            self._following.reset()
 
     def close(self) -> None:
         """Forget the stream, and hand what is pending to those who read the journal."""
@@ -147,6 +175,7 @@ class Detector:
             "rule": self._rule.save(),
             "broken_by": self._broken_by,
             "is_warm": self._is_warm,
+            "centers": [] if self._following is None else self._following.save(),
         }
 
     def restore(self, saved: dict[str, Any]) -> None:
@@ -160,6 +189,8 @@ class Detector:
             self._window.restore(saved["window"])
             self._rule.restore(saved["rule"])
             self._broken_by, self._is_warm = saved["broken_by"], bool(saved["is_warm"])
+            if self._following is not None:
+                self._following.restore(saved["centers"])
         except (KeyError, TypeError, ValueError):
             self.reset()
             raise
@@ -207,6 +238,8 @@ class Detector:
             return self._unknown(time, _NOT_FINITE)
         self._broken_by = None
         alarm = self._rule.update(score)
+        if self._following is not None and not alarm:
+            self._following.follow(score / self.ucl)
         state: State = "alarm" if alarm else "normal"
         severity = self._severity(score) if alarm else None
         decided = perf_counter_ns()
@@ -223,7 +256,8 @@ class Detector:
         """Take in `(n, n_channels)` samples of `(n,)` times at once: the decisions of `push`, to the bit.
 
         Goes on from the stream so far, so that a long recording can be handed over block by block. What
-        needs no closer look is admitted and scaled in bulk, at little more than the interpreter's own cost.
+        needs no closer look is admitted and scaled in bulk, at little more than the interpreter's own cost;
+        where a head follows, each window has to wait for the one before.
         """
         rows, times = np.array(np.ma.filled(samples, np.nan), np.float64), np.array(times, np.float64)
         if rows.shape != (len(times), self._model.n_channels):
@@ -251,7 +285,7 @@ class Detector:
         self, samples: NDArray[np.float64], times: NDArray[np.float64]
     ) -> tuple[int, Fault | None]:
         """As the gate's; none while a sample would not make a whole window, or needs interpolation."""
-        if self.resample or self._window.filled < self._model.window_length - 1:
+        if self.resample or self.follows or self._window.filled < self._model.window_length - 1:
             return 0, None
         return self._gate.admit_many(times, samples)
 

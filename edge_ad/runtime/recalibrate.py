@@ -16,7 +16,7 @@ from edge_ad.bundle.manifest import CsvFormat, Manifest, ScalerEntry, VariantEnt
 from edge_ad.bundle.overlay import OVERLAY_SCHEMA, NewLimit, Overlay
 from edge_ad.detect.budget import Sampling
 from edge_ad.detect.limit import score_quantiles
-from edge_ad.detect.scaler import fit_min_max, fit_standard
+from edge_ad.detect.scaler import fit_scaler
 from edge_ad.detect.window import usable
 from edge_ad.errors import DataError
 from edge_ad.runtime.detector import Detector
@@ -64,8 +64,7 @@ def derive_overlay(
         )
     new_scaler = None
     if with_scaler and len(values):
-        fit = fit_standard if manifest.scaler.kind == "standard" else fit_min_max
-        scaler = fit(values)
+        scaler = fit_scaler(manifest.scaler.kind, values)
         new_scaler = ScalerEntry(scaler.kind, tuple(scaler.offset.tolist()), tuple(scaler.scale.tolist()))
         if not force:
             _check_scaler(manifest, new_scaler)
@@ -136,8 +135,8 @@ def _check_scaler(manifest: Manifest, new: ScalerEntry) -> None:
 def _scores(
     bundle: Bundle, variant: str, samples: Sequence[Sample]
 ) -> tuple[NDArray[np.float64], Counter[str]]:
-    """Scores of the whole windows, as the stream would have them, and why the others are not whole."""
-    detector = Detector.load(bundle, variant)
+    """Scores of the whole windows, each on its own, and why the others are not whole."""
+    detector = Detector.load(bundle, variant, follow=False)  # as the limit was set where it was built
     decisions = (detector.push(sample.values, sample.time, sample.problem) for sample in samples)
     return np.array([d.score for d in decisions if d.score is not None], np.float64), detector.faults
 

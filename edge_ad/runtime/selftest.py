@@ -18,7 +18,8 @@ import numpy as np
 from edge_ad.bench.machine import machine_facts
 from edge_ad.bundle.bundle import Bundle
 from edge_ad.bundle.codec import decode, encode
-from edge_ad.errors import BundleGoldenError, BundleModelError, EdgeAdError
+from edge_ad.detect.heads import Heads
+from edge_ad.errors import BundleGoldenError, BundleModelError, EdgeAdError, InterpreterError
 from edge_ad.runtime.detector import Detector
 from edge_ad.runtime.engine import available_engines
 from edge_ad.runtime.interpreter import engine_in_use, interpreter_version, use_interpreter
@@ -90,9 +91,19 @@ class InterpreterTest:
 
 
 def self_test(bundle: Bundle, variant: str) -> SelfTest:
-    """Replay the golden windows through a variant, in this process. Raises what loading it raises."""
-    entry = bundle.manifest.variant(variant)
-    scores = Detector.load(bundle, variant).score_windows(bundle.golden_windows())
+    """Replay the golden windows through a variant, in this process.
+
+    Through its network as well where no head looks at that. Raises what loading it raises, and
+    BundleModelError for a network that fails.
+    """
+    entry, scoring = bundle.manifest.variant(variant), bundle.manifest.scoring(variant)
+    detector, windows = Detector.load(bundle, variant), bundle.golden_windows()
+    scores = detector.score_windows(windows)
+    if isinstance(scoring, Heads) and not scoring.needs_network:
+        try:
+            detector.try_network(windows)
+        except InterpreterError as error:
+            raise BundleModelError(f"{variant}: {error}") from error
     expected = np.array(entry.golden_scores)
     errors = np.abs(scores - expected) / np.maximum(np.abs(expected), 1e-9)
     errors = np.where(np.isfinite(errors), errors, np.finfo(np.float64).max)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_ad.detect.fusion import Scoring, make_scorer
+from edge_ad.detect.fusion import HeadScorer, Scoring, make_scorer
 from edge_ad.detect.heads import Heads
 from edge_ad.detect.scaler import Scaler
 from edge_ad.errors import BundleMismatchError
@@ -31,10 +31,18 @@ class WindowModel:
                 f"the model has {self.n_channels} channels, the scaler {len(scaler.scale)}"
             )
         self.scorer = make_scorer(*self.model.shape, scoring)
+        """Of windows each on its own: every center stays where it was fitted."""
+        self._scoring = scoring
         self._heads_alone = isinstance(scoring, Heads) and not scoring.needs_network
         self.run = _nothing_to_reconstruct if self._heads_alone else self.model.run
         """Reconstructs a `(1, window_length, n_channels)` scaled window; the window itself, in no time, where
         no head looks at the reconstruction."""
+
+    def following_scorer(self) -> HeadScorer | None:
+        """The scorer of a stream, where a head of it follows; None where none does."""
+        if not isinstance(self._scoring, Heads) or not self._scoring.follows:
+            return None
+        return HeadScorer(self.window_length, self.n_channels, self._scoring, following=True)
 
     def scores(self, windows: NDArray[np.floating]) -> NDArray[np.float64]:
         """Scores `(n,)` of `(n, window_length, n_channels)` windows in engineering units."""

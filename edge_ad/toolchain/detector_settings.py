@@ -6,7 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from edge_ad.detect.heads import LARGEST_SCALE, MAX_HEADS, Fusion, HeadInput, HeadKind, inputs_of
+from edge_ad.detect.heads import (
+    LARGEST_SCALE,
+    LONGEST_FOLLOW,
+    MAX_HEADS,
+    Fusion,
+    HeadInput,
+    HeadKind,
+    inputs_of,
+)
 from edge_ad.errors import ConfigurationError
 
 Covariance = Literal["ledoit-wolf", "plain", "per-channel"]
@@ -34,6 +42,13 @@ class HeadSettings:
     ridge: float = 1e-6
     """Of `t2`: share of the mean variance that is added to every channel's."""
 
+    follow: int = 0
+    """Of `t2`: time constant in samples with which the center follows what drifts; 0: it stays."""
+    follow_below: float = 0.5
+    """It moves after windows whose score is below this share of the UCL, while there is no alarm."""
+    follow_cap: float = 3.0
+    """Furthest that it moves in all, in standard deviations of each number over the fit windows."""
+
     def __post_init__(self) -> None:
         means = self.kind in ("t2", "z-max") and self.of != "window-moments"
         if self.of is not None and self.of not in inputs_of(self.kind):
@@ -48,6 +63,10 @@ class HeadSettings:
             raise ValueError(f"a baseline is for t2 and z-max of means, not for {self.kind} of {self.input}")
         if not 0 <= self.ridge <= 1:
             raise ValueError("ridge must lie between 0 and 1")
+        if not 0 <= self.follow <= LONGEST_FOLLOW or (self.follow and self.kind != "t2"):
+            raise ValueError(f"follow must be 0 to {LONGEST_FOLLOW} samples, and 0 for all heads but t2")
+        if not 0 < self.follow_below <= 1 or not 0 < self.follow_cap <= 100:
+            raise ValueError("follow_below must lie above 0 and at most at 1, follow_cap at most at 100")
 
     @property
     def input(self) -> HeadInput:

@@ -14,6 +14,26 @@ def episodes(flags: Flags) -> list[tuple[int, int]]:
     return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
 
 
+def joined_episodes(
+    times: NDArray[np.float64], alarms: Flags, ending: Flags, hold_off_s: float
+) -> list[tuple[int, int]]:
+    """Start and end (exclusive) of the episodes that a device makes of `(n,)` alarms.
+
+    As `detect.episodes.EpisodeTracker`: one ends at the first row of `ending`, rows whose score is within the
+    limit, that is more than `hold_off_s` seconds later than its newest alarm.
+    """
+    found: list[tuple[int, int]] = []
+    for start, end in episodes(alarms):
+        if found:
+            first, newest = found[-1][0], found[-1][1] - 1
+            later = times[newest:start] - times[newest]
+            if not (ending[newest:start] & ~((later >= 0) & (later <= hold_off_s))).any():
+                found[-1] = (first, end)
+                continue
+        found.append((start, end))
+    return found
+
+
 def matched_episodes(ours: Flags, theirs: Flags) -> tuple[int, int]:
     """Episodes of either that overlap one of the other, and how many there are in all."""
     matched = sum(bool(theirs[start:end].any()) for start, end in episodes(ours))

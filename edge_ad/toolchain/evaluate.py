@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +27,11 @@ class VariantResult:
     model: WindowModel
     limit: ControlLimit
     scores: NDArray[np.float64]
-    """`(n_windows,)` score of the window starting at each row; NaN where it holds no numbers."""
+    """`(n_windows,)` score of the window starting at each row, each on its own; NaN where it holds no
+    numbers."""
+    streamed: NDArray[np.float64] | None
+    """`(n_windows,)` the same as the stream had it, where a head follows; else None, as there is no
+    difference."""
     contributions: NDArray[np.float32]
     """`(n_rows, n_channels)` shares of the score that the detector gave at each row; NaN where it gave
     none."""
@@ -58,16 +63,18 @@ def evaluate_variant(
     finite = np.flatnonzero(prepared.finite)
     scores[finite] = model.scores_scaled(prepared.windows[finite])
 
-    limit = _control_limit(scores[prepared.limit], plan)
-    tested, in_test = recording.tested, scores[recording.tested[: len(scores)]]
+    limit = control_limit(scores[prepared.limit], plan)
+    detector = Detector(model, prepared.quality, plan.settings.alarm, ucl=limit.ucl)
+    streamed = scores.copy()
+    streaming, unknown, contributions = _stream(detector, prepared, streamed)
+    tested, in_test = recording.tested, streamed[recording.tested[: len(scores)]]
     with np.errstate(invalid="ignore"):  # NaN > UCL is False, as it should be
         leaderboard = leaderboard_flags(in_test > limit.ucl, plan.settings.window_length, int(tested.sum()))
-    detector = Detector(model, prepared.quality, plan.settings.alarm, ucl=limit.ucl)
-    streaming, unknown, contributions = _stream(detector, prepared, scores)
     return VariantResult(
         model=model,
         limit=limit,
         scores=scores,
+        streamed=streamed if detector.follows else None,
         contributions=contributions,
         leaderboard=leaderboard,
         streaming=streaming[tested],
@@ -77,7 +84,14 @@ def evaluate_variant(
     )
 
 
-def _control_limit(limit_scores: NDArray[np.float64], plan: BuildPlan) -> ControlLimit:
+def stream_scores(decisions: dict[str, NDArray[Any]]) -> NDArray[np.float64]:
+    """Of the arrays that are kept of an evaluation: the scores `(n_windows,)` that the stream had."""
+    scores: NDArray[np.float64] = decisions.get("streamed", decisions["scores"])
+    return scores
+
+
+def control_limit(limit_scores: NDArray[np.float64], plan: BuildPlan) -> ControlLimit:
+    """The UCL by the plan's rule, from `(n,)` scores of the limit windows. Raises InterpreterError."""
     rule = plan.settings.limit
     found = rule.find(limit_scores, plan.sampling)
     ucl = found.ucl
@@ -95,6 +109,8 @@ def _stream(
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.float32]]:
     """Push the whole recording through the detector: alarms and unknown rows, each `(n_rows,)`, and the
     contributions `(n_rows, n_channels)`.
+
+    Where a head follows, `scores` `(n_windows,)` become those of the stream; else they must be.
     """
     recording = prepared.recording
     alarms = np.zeros(len(recording), bool)
@@ -108,7 +124,9 @@ def _stream(
             continue
         alarms[row], unknown[row] = decision.alarm, False
         contributions[row] = decision.contributions
-        if decision.score != scores[row - length + 1]:
+        if detector.follows:
+            scores[row - length + 1] = decision.score
+        elif decision.score != scores[row - length + 1]:
             raise InterpreterError(
                 f"{recording.name}, row {row + 1}: the stream's score {decision.score!r} differs from "
                 f"the window's {scores[row - length + 1]!r}: the model keeps state between windows"

@@ -207,10 +207,11 @@ def _load_subjects(workspace: Workspace, plan: BuildPlan) -> tuple[dict[str, _Su
         for model in settings.models:
             records.training(asset, model)
             path = workspace.asset_file(asset.name, f"{model}.keras.npz")
-            scores: NDArray[np.float64] = load_arrays(path)["scores"]
+            found = load_arrays(path)
+            scores: NDArray[np.float64] = found["scores"]
             ucl = settings.limit.limit(scores[prepared.limit], plan.sampling)
             alarms = decide(
-                scores,
+                found.get("streamed", scores),
                 prepared.whole,
                 AlarmRule(ucl, settings.alarm.k, settings.alarm.n, settings.alarm.clear_ratio),
                 window_length=settings.window_length,

@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_ad.detect.heads import LARGEST_SCALE, Head, Heads
+from edge_ad.detect.fusion import HeadScorer
+from edge_ad.detect.heads import LARGEST_SCALE, Follow, Head, Heads
 from edge_ad.detect.limit import LimitRule
+from edge_ad.detect.rules import AlarmRule
 from edge_ad.errors import TrainingError
 from edge_ad.toolchain.detector_settings import DetectorSettings, HeadSettings
 from edge_ad.toolchain.head_oracle import head_means, head_shares
@@ -49,6 +51,32 @@ def fit_detector(
     return Heads(tuple(_scaled(head, limit, rule) for head in heads), settings.fusion)
 
 
+def streamed_scores(
+    heads: Heads,
+    scored: ScoredWindows,
+    scores: NDArray[np.float64],
+    whole: NDArray[np.bool_],
+    rule: AlarmRule,
+) -> NDArray[np.float64]:
+    """The scores `(n,)` of a recording's windows in a stream, where a head follows.
+
+    `scores` `(n,)` are those of the windows each on its own, which those have that are not `whole` `(n,)`: a
+    stream does not score these.
+    """
+    _, window_length, n_channels = scored.windows.shape
+    scorer = HeadScorer(window_length, n_channels, heads, following=True)
+    found = scores.copy()
+    for index in range(len(scores)):
+        if not whole[index]:
+            rule.reset()
+            continue
+        _, score = scorer.score(scored.windows[index], scored.reconstructions[index])
+        found[index] = score
+        if not rule.update(score):
+            scorer.follow(score / rule.ucl)
+    return found
+
+
 def _fit(settings: HeadSettings, names: Sequence[str], fit: ScoredWindows) -> Head:
     channels = settings.mask(names, settings.channels)
     plain: dict[str, Any] = {
@@ -76,7 +104,11 @@ def _fit(settings: HeadSettings, names: Sequence[str], fit: ScoredWindows) -> He
     root = np.zeros((means.shape[1],) * 2)
     root[np.ix_(seen, seen)] = precision_root(means[:, seen], int(seen.sum()) // per_channel, settings)
     triangle = tuple(_rounded(row[: index + 1]) for index, row in enumerate(root))
-    return Head(**plain, center=_rounded(center), root=triangle)
+    follow = None
+    if settings.follow:
+        reach = np.where(seen, settings.follow_cap * means.std(axis=0), 0)
+        follow = Follow(settings.follow, settings.follow_below, _rounded(reach))
+    return Head(**plain, center=_rounded(center), root=triangle, follow=follow)
 
 
 def precision_root(

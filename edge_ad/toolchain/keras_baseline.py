@@ -11,7 +11,7 @@ import numpy as np
 
 from edge_ad.bench.results import Measurement, ProcessRun, Result
 from edge_ad.bundle.manifest import Manifest
-from edge_ad.toolchain.architecture import Architecture
+from edge_ad.toolchain.models import ModelShape
 from edge_ad.toolchain.train import build_keras_model
 
 PREDICT = "keras-predict"
@@ -25,11 +25,10 @@ def benchmark_keras(manifest: Manifest, *, windows: int, warmup: int) -> list[Re
     results = []
     window = np.zeros((1, manifest.window_length, len(manifest.channels)), np.float32)
     for model in manifest.models:
-        architecture = Architecture(
+        shape = ModelShape(model.kind, model.encoder_units, model.decoder_units)
+        architecture = shape.architecture(
             manifest.window_length,
             len(manifest.channels),
-            model.encoder_units,
-            model.decoder_units,
             model.activation,  # type: ignore[arg-type]  # a name in the manifest
         )
         predict = partial(build_keras_model(architecture).predict, window, verbose=0)

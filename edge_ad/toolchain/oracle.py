@@ -14,7 +14,14 @@ from numpy.typing import NDArray
 
 from edge_ad.detect.fusion import Scoring
 from edge_ad.detect.heads import Heads
-from edge_ad.toolchain.architecture import Architecture, Weights, lstm_layers
+from edge_ad.toolchain.architecture import (
+    Architecture,
+    LstmArchitecture,
+    PatchArchitecture,
+    Weights,
+    lstm_layers,
+    patch_layers,
+)
 from edge_ad.toolchain.head_oracle import fused_scores
 
 Array = NDArray[np.floating]
@@ -56,34 +63,55 @@ def reconstruct(
     With `trace`, the ranges of `input`, `output` and, for every LSTM layer `i`, of `i.from-input`,
     `i.from-hidden`, `i.gates` (the sums that go into the three sigmoids), `i.candidate-sum`, `i.candidate`
     (after its activation), `i.added`, `i.shown`, `i.hidden` and, for every step `t`, of `i.kept.t` and
-    `i.cell.t` are noted.
+    `i.cell.t` are noted; for every layer on patches but the last, of `i.sum`: what relu makes of its sums, or
+    what goes into tanh.
     """
-    with np.errstate(over="ignore", invalid="ignore"):
-        return _reconstruct(architecture, weights, windows, trace or Trace(), dtype, sigmoid)
-
-
-def _reconstruct(
-    architecture: Architecture,
-    weights: Weights,
-    windows: NDArray[np.floating],
-    trace: Trace,
-    dtype: type[np.floating],
-    sigmoid: Function,
-) -> Array:
+    trace = trace or Trace()
     arrays = [np.asarray(weight, dtype) for weight in weights]
+    inputs = np.asarray(windows, dtype)
+    with np.errstate(over="ignore", invalid="ignore"):
+        trace.note("input", inputs)
+        if isinstance(architecture, PatchArchitecture):
+            outputs = _layers_on_patches(architecture, arrays, inputs, trace)
+        else:
+            outputs = _lstm_autoencoder(architecture, arrays, inputs, sigmoid, trace)
+        trace.note("output", outputs)
+    return outputs
+
+
+def _lstm_autoencoder(
+    architecture: LstmArchitecture,
+    arrays: Sequence[Array],
+    inputs: Array,
+    sigmoid: Function,
+    trace: Trace,
+) -> Array:
     layers = lstm_layers(arrays)
     n_encoders = len(architecture.encoder)
-    inputs = np.asarray(windows, dtype)
-    trace.note("input", inputs)
     sequence = [inputs[:, step] for step in range(architecture.window_length)]
     for index, layer in enumerate(layers):
         if index == n_encoders:
             sequence = [sequence[-1]] * architecture.window_length
         sequence = _lstm(sequence, layer, _ACTIVATIONS[architecture.activation], sigmoid, index, trace)
     kernel, bias = arrays[-2:]
-    outputs = np.stack([hidden @ kernel + bias for hidden in sequence], axis=1)
-    trace.note("output", outputs)
-    return outputs
+    return np.stack([hidden @ kernel + bias for hidden in sequence], axis=1)
+
+
+def _layers_on_patches(
+    architecture: PatchArchitecture, arrays: Sequence[Array], inputs: Array, trace: Trace
+) -> Array:
+    rows = inputs
+    for index, (layer, (kernel, bias)) in enumerate(
+        zip(architecture.layers, patch_layers(arrays), strict=True)
+    ):
+        rows = rows.reshape(len(inputs), -1, layer.width)
+        rows = np.pad(rows, ((0, 0), (0, 1), (0, 0)))  # so that ZERO_ROW is the last one
+        patches = [np.concatenate([rows[:, row] for row in patch], axis=1) for patch in layer.patches]
+        sums = np.stack([patch @ kernel + bias for patch in patches], axis=1)
+        rows = _ACTIVATIONS[layer.activation](sums) if layer.activation else sums
+        if layer is not architecture.layers[-1]:
+            trace.note(f"{index}.sum", sums if layer.activation == "tanh" else rows)
+    return rows.reshape(inputs.shape)
 
 
 def window_scores(

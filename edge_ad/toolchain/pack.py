@@ -28,6 +28,7 @@ from edge_ad.files import make_folder, write_atomic
 from edge_ad.runtime.window_model import WindowModel
 from edge_ad.toolchain.gate import GateRecord, gate_key, require_passed
 from edge_ad.toolchain.metrics import Confusion
+from edge_ad.toolchain.models import MODELS
 from edge_ad.toolchain.preparation import Prepared, prepare
 from edge_ad.toolchain.records import EvaluationRecord, Records
 from edge_ad.toolchain.report.card import model_card
@@ -137,7 +138,7 @@ def _caveats(records: Records, asset: AssetSource, prepared: Prepared, plan: Bui
         for precision in plan.settings.precisions
     ]
     own = caveats(plan, evaluation.leaderboard or Confusion(), evaluation.n_unknown / n_test)
-    return [*limit_caveats(plan, limits), *own]
+    return [*limit_caveats(plan.sampling, limits), *own]
 
 
 def _variant(
@@ -198,8 +199,10 @@ def golden_windows(prepared: Prepared, plan: BuildPlan) -> NDArray[np.float32]:
 
 
 def _model(plan: BuildPlan, model: str, heads: Heads | None) -> ModelEntry:
-    shape = plan.architecture(model)
-    return ModelEntry(model, shape.encoder, shape.decoder, shape.activation, shape.n_parameters, heads)
+    shape, network = MODELS[model], plan.architecture(model)
+    return ModelEntry(
+        model, shape.encoder, shape.decoder, network.activation, network.n_parameters, heads, shape.kind
+    )
 
 
 def _metrics(evaluation: EvaluationRecord) -> list[MetricsEntry]:
@@ -215,7 +218,7 @@ def smallest(names: list[str]) -> str:
     """The variant a device runs unless told otherwise: the smallest that is there."""
     order = [
         f"{model}-{form}"
-        for model in ("tiny", "stacked", "full")
+        for model in ("tiny", "conv", "dense", "stacked", "full")
         for form in ("int8", "float32", "int8-full")
     ]
     return next(name for name in order if name in names)

@@ -7,10 +7,9 @@ import multiprocessing
 import os
 import signal
 import sys
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import closing
 from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Generic, TypeVar
@@ -52,78 +51,94 @@ class Outcome(Generic[Task, Result]):
     error: EdgeAdError | None
 
 
-def run_tasks(
-    function: Callable[[Task], Result],
-    tasks: Iterable[Task],
-    *,
-    jobs: int,
-    time_limit_s: float,
-    describe: Callable[[Task], str] | None = None,
-    most_waiting: int | None = None,
-    tasks_per_process: int = 0,
-) -> Iterator[Outcome[Task, Result]]:
-    """Run `function` on every task in `jobs` fresh processes; yield outcomes as they come.
+class Workers:
+    """Fresh processes that take tasks until the block ends; at once where it ends by an exception.
 
-    A task that crashes its process or exceeds the time limit becomes an Outcome with an error, and
-    the rest go on in a new process; so they do after `tasks_per_process` tasks, where that is not 0. A
-    process that dies before it has taken a task costs its start and no task; where nothing else ever happens,
-    what is left becomes Outcomes with that error. Tasks are taken from the iterable as they are begun, at
-    most `most_waiting` ahead of the outcomes; without that, all at once. `describe` names the task in such an
-    error, for whoever reads it without the Outcome's own task. Errors that edge_ad does not raise on purpose
-    are raised here. Processes are spawned, not forked: TensorFlow's threads do not survive a fork.
+    Processes are spawned, not forked: TensorFlow's threads do not survive a fork.
     """
-    for variable in _ONE_THREAD:
-        os.environ.setdefault(variable, "1")  # inherited by the workers
 
-    def named(task: Task) -> str:
-        return f"{describe(task)}: " if describe else ""
+    def __init__(self, jobs: int, tasks_per_process: int = 0) -> None:
+        """With `tasks_per_process`, each makes room for a new one after so many tasks; 0: never."""
+        for variable in _ONE_THREAD:
+            os.environ.setdefault(variable, "1")  # inherited by the workers
+        self._jobs = jobs
+        self._tasks_per_process = tasks_per_process
+        self._pool = self._new_pool()
 
-    waiting, pools_in_vain = iter(tasks), 0
-    while pools_in_vain < _MOST_POOLS_IN_VAIN:
-        pool = ProcessPool(
-            max_workers=jobs,
-            max_tasks=tasks_per_process,
+    def _new_pool(self) -> ProcessPool:
+        return ProcessPool(
+            max_workers=self._jobs,
+            max_tasks=self._tasks_per_process,
             context=multiprocessing.get_context("spawn"),
             initializer=_leave_interrupts_to_parent,
         )
-        pools_in_vain += 1
-        left: list[Task] = []
-        with closing(_in_pool(pool, function, waiting, left, time_limit_s, most_waiting, named)) as outcomes:
-            for outcome in outcomes:
+
+    def __enter__(self) -> Workers:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            self._pool.close()  # type: ignore[no-untyped-call]  # pebble states no types
+            self._pool.join()
+        else:
+            self._stop()
+
+    def _stop(self) -> None:
+        self._pool.stop()  # type: ignore[no-untyped-call]  # pebble states no types
+        self._pool.join()
+
+    def run(
+        self,
+        function: Callable[[Task], Result],
+        tasks: Iterable[Task],
+        *,
+        time_limit_s: float,
+        describe: Callable[[Task], str] | None = None,
+        most_waiting: int | None = None,
+    ) -> Iterator[Outcome[Task, Result]]:
+        """Run `function` on every task; yield outcomes as they come. See `run_tasks`."""
+
+        def named(task: Task) -> str:
+            return f"{describe(task)}: " if describe else ""
+
+        waiting, pools_in_vain = iter(tasks), 0
+        while pools_in_vain < _MOST_POOLS_IN_VAIN:
+            pools_in_vain += 1
+            left: list[Task] = []
+            for outcome in self._until_broken(function, waiting, left, time_limit_s, most_waiting, named):
                 pools_in_vain = 0
                 yield outcome
-        if not left:
-            return
-        waiting = chain(left, waiting)
-    for task in waiting:
-        yield Outcome(task, None, WorkerCrashedError(f"{named(task)}{_NEVER_BEGAN}"))
-
-
-def _in_pool(
-    pool: ProcessPool,
-    function: Callable[[Task], Result],
-    waiting: Iterator[Task],
-    left: list[Task],
-    time_limit_s: float,
-    most_waiting: int | None,
-    named: Callable[[Task], str],
-) -> Generator[Outcome[Task, Result], None, None]:
-    """Outcomes until no task is waiting, or until the pool breaks: then those it had taken are in `left`.
-
-    pebble gives a whole pool up where a process dies while none of them has a task.
-    """
-    futures = dict[Future[Result], Task]()
-
-    def begin(most: int | None) -> None:
-        for task in islice(waiting, most):
-            try:
-                futures[pool.schedule(function, args=[task], timeout=time_limit_s)] = task
-            except RuntimeError:  # it broke meanwhile
-                left.append(task)
+            if not left:
                 return
+            waiting = chain(left, waiting)
+            self._stop()
+            self._pool = self._new_pool()
+        for task in waiting:
+            yield Outcome(task, None, WorkerCrashedError(f"{named(task)}{_NEVER_BEGAN}"))
 
-    finished = False
-    try:
+    def _until_broken(
+        self,
+        function: Callable[[Task], Result],
+        waiting: Iterator[Task],
+        left: list[Task],
+        time_limit_s: float,
+        most_waiting: int | None,
+        named: Callable[[Task], str],
+    ) -> Iterator[Outcome[Task, Result]]:
+        """Outcomes until no task is waiting, or until the pool breaks: then those it had taken are in `left`.
+
+        pebble gives a whole pool up where a process dies while none of them has a task.
+        """
+        pool, futures = self._pool, dict[Future[Result], Task]()
+
+        def begin(most: int | None) -> None:
+            for task in islice(waiting, most):
+                try:
+                    futures[pool.schedule(function, args=[task], timeout=time_limit_s)] = task
+                except RuntimeError:  # it broke meanwhile
+                    left.append(task)
+                    return
+
         begin(most_waiting)
         while futures and not left:
             done, _ = wait(futures, _LOOK_EVERY_S, return_when=FIRST_COMPLETED)
@@ -146,13 +161,32 @@ def _in_pool(
             if not left:
                 begin(len(done))
         left += futures.values()
-        if not left:
-            pool.close()  # type: ignore[no-untyped-call]  # pebble states no types
-            finished = True
-    finally:
-        if not finished:
-            pool.stop()  # type: ignore[no-untyped-call]  # pebble states no types
-        pool.join()
+
+
+def run_tasks(
+    function: Callable[[Task], Result],
+    tasks: Iterable[Task],
+    *,
+    jobs: int,
+    time_limit_s: float,
+    describe: Callable[[Task], str] | None = None,
+    most_waiting: int | None = None,
+    tasks_per_process: int = 0,
+) -> Iterator[Outcome[Task, Result]]:
+    """Run `function` on every task in `jobs` fresh processes; yield outcomes as they come.
+
+    A task that crashes its process or exceeds the time limit becomes an Outcome with an error, and
+    the rest go on in a new process; so they do after `tasks_per_process` tasks, where that is not 0. A
+    process that dies before it has taken a task costs its start and no task; where nothing else ever happens,
+    what is left becomes Outcomes with that error. Tasks are taken from the iterable as they are begun, at
+    most `most_waiting` ahead of the outcomes; without that, all at once. `describe` names the task in such an
+    error, for whoever reads it without the Outcome's own task. Errors that edge_ad does not raise on purpose
+    are raised here.
+    """
+    with Workers(jobs, tasks_per_process) as workers:
+        yield from workers.run(
+            function, tasks, time_limit_s=time_limit_s, describe=describe, most_waiting=most_waiting
+        )
 
 
 def default_jobs() -> int:

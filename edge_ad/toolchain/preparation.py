@@ -12,7 +12,7 @@ from edge_ad.bundle.manifest import MAX_FLAT_AFTER, Channel
 from edge_ad.detect.admitted import admitted_windows
 from edge_ad.detect.budget import Budget
 from edge_ad.detect.quality import QualityRules
-from edge_ad.detect.scaler import Scaler, fit_min_max, fit_standard
+from edge_ad.detect.scaler import Scaler, fit_scaler
 from edge_ad.detect.window import CLOCK_ERROR_S, LARGEST_VALUE, sliding_windows, usable, usable_windows
 from edge_ad.errors import ConfigurationError, DataError
 from edge_ad.runtime.detector import quality_rules
@@ -96,8 +96,7 @@ def prepare(recording: Recording, plan: BuildPlan) -> Prepared:
             "learn; was the machine or its recorder off?"
         )
     plausible = ((learned >= quality.low) & (learned <= quality.high)).all(axis=1)
-    fit = fit_standard if plan.settings.scaler == "standard" else fit_min_max
-    scaler = fit(learned[usable(learned) & plausible])
+    scaler = fit_scaler(plan.settings.scaler, learned[usable(learned) & plausible])
     windows = sliding_windows(scaler.transform(samples), length)
     finite = usable_windows(samples, length)
     if not finite[tested[: len(finite)]].any():

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_ad.detect.fusion import Scoring
-from edge_ad.toolchain.architecture import Architecture, Weights, lstm_layers
+from edge_ad.toolchain.architecture import Architecture, Weights
 from edge_ad.toolchain.oracle import Array, logistic, reconstruct, window_scores
 
 FACTOR = 3.0
@@ -45,7 +45,7 @@ def float32_scores(
     rng = np.random.default_rng(0)
     scores = []
     for way in range(_WAYS):
-        reordered = weights if way < 2 else _reordered(architecture, weights, rng)
+        reordered = weights if way < 2 else architecture.reordered(weights, rng)
         sigmoid = _by_exponential if way % 2 else logistic
         outputs = reconstruct(architecture, reordered, windows, dtype=np.float32, sigmoid=sigmoid)
         scores.append(window_scores(windows, outputs, scoring))
@@ -73,18 +73,6 @@ def judge(ranked: Iterable[RankedError], margin: float) -> tuple[float, float]:
     """The error that is worst beside its limit, and that: the margin, or `FACTOR` times float32's own."""
     pairs = [(entry.error, max(margin, FACTOR * entry.float32_error)) for entry in ranked]
     return max(pairs, key=lambda pair: pair[0] / max(pair[1], _TINY), default=(0.0, margin))
-
-
-def _reordered(architecture: Architecture, weights: Weights, rng: np.random.Generator) -> Weights:
-    """The same network with the units of every LSTM layer in another order."""
-    arrays: Weights = []
-    before = np.arange(architecture.n_channels)
-    for kernel, recurrent, bias in lstm_layers(weights):
-        order = rng.permutation(len(recurrent))
-        gates = np.concatenate([order + gate * len(order) for gate in range(4)])
-        arrays += [kernel[before][:, gates], recurrent[order][:, gates], bias[gates]]
-        before = order
-    return [*arrays, weights[-2][before], weights[-1]]
 
 
 def _by_exponential(x: Array) -> Array:

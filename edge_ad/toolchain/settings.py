@@ -16,14 +16,10 @@ from edge_ad.errors import ConfigurationError
 from edge_ad.toolchain.architecture import Activation
 from edge_ad.toolchain.bootstrap import BootstrapSettings
 from edge_ad.toolchain.detector_settings import DetectorSettings, HeadSettings
+from edge_ad.toolchain.models import MODELS
 
-MODEL_UNITS: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
-    "full": ((100,), (100,)),
-    "tiny": ((16,), (16,)),
-    "stacked": ((16, 4), (4, 16)),
-}
-"""LSTM units of the encoder's and of the decoder's layers: the two of SKAB, and that of the bearing post."""
-
+MAX_TEACHERS = 32
+"""Each of them takes as long to train as the network that ships."""
 
 Optimize = Literal["size", "speed", "auto"]
 """What a converted form is made for: see `edge_ad.toolchain.convert`."""
@@ -44,6 +40,9 @@ class TrainingSettings:
     noise: float = 0.0
     """Standard deviation, in scaled units, of the noise that is added to the windows an epoch learns from,
     and that the network learns to take off again (a denoising autoencoder; Vincent et al. 2008). 0: none."""
+    teachers: int = 0
+    """Autoencoders of the same shape, each with a seed of its own, whose mean reconstruction the one that
+    ships learns in place of the window itself (distillation; Hinton et al. 2015). 0: none."""
     kernel_l2: float = 0.0
     """Factor of the squares of the first layer's kernel that are added to the loss (L2, weight decay)."""
     keep: Literal["best", "last"] = "best"
@@ -64,6 +63,8 @@ class TrainingSettings:
             raise ValueError("learning_rate must lie between 0 and 1")
         if not 0 <= self.noise <= 10:
             raise ValueError("noise must lie between 0 and 10")
+        if not 0 <= self.teachers <= MAX_TEACHERS:
+            raise ValueError(f"teachers must lie between 0 and {MAX_TEACHERS}")
         if not 0 <= self.kernel_l2 <= 1:
             raise ValueError("kernel_l2 must lie between 0 and 1")
 
@@ -172,10 +173,11 @@ class BuildSettings:
     window_length: int = 10
     models: tuple[str, ...] = ("full", "tiny")
     activation: Activation = "relu"
-    """Of the LSTM layers; the seed notebook's is relu."""
+    """Of all layers but the last; the seed notebook's is relu."""
     precisions: tuple[Precision, ...] = ("float32", "int8")
     optimize: Optimize = "size"
     scaler: ScalerKind = "standard"
+    """Fitted on the train span; see docs/detection.md for what the kinds are worth."""
     score: ScoreKind = "sum"
     """Of the reconstruction's errors; not used where there is a detector."""
     detector: DetectorSettings | None = None
@@ -205,8 +207,13 @@ class BuildSettings:
             raise ValueError("window_length must be at least 1")
         if not 0 < self.fit_share <= 1:
             raise ValueError("fit_share must lie above 0 and at most at 1")
-        if not self.models or not set(self.models) <= set(MODEL_UNITS):
-            raise ValueError(f"models can be {', '.join(MODEL_UNITS)}")
+        if not self.models or not set(self.models) <= set(MODELS):
+            raise ValueError(f"models can be {', '.join(MODELS)}")
+        for model in self.models:
+            if self.window_length < (shortest := MODELS[model].shortest_window):
+                raise ValueError(
+                    f"window_length is {self.window_length}, and the model {model} needs at least {shortest}"
+                )
         if len(set(self.precisions)) < len(self.precisions) or len(set(self.models)) < len(self.models):
             raise ValueError("a model or a precision stands twice")
         if "float32" not in self.precisions:

@@ -4,7 +4,8 @@ Networks this small cost TensorFlow more in starting operators than in arithmeti
 up to 16 assets at once. An asset takes a slot, trains with an optimizer and an early stopping of its own, and
 leaves it to the next; with fewer assets the computation narrows, and idle slots compute on zeros. The weights
 of an asset, to the last bit, do not depend on which others are trained beside it, nor in which slot. They
-differ from those of `train.Trainer` by rounding: it adds up in another order.
+differ from those of `train.Trainer` by rounding: it adds up in another order. That is for LSTM layers; what
+has none trains so fast that `train_jobs` has it done by `train.Trainer`, one asset after the other.
 """
 
 from __future__ import annotations
@@ -19,10 +20,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_ad.errors import TrainingError
-from edge_ad.toolchain.architecture import Architecture, Weights, lstm_layers
+from edge_ad.toolchain.architecture import Architecture, LstmArchitecture, Weights, lstm_layers
 from edge_ad.toolchain.settings import TrainingSettings
 from edge_ad.toolchain.tensorflow import load_tensorflow
-from edge_ad.toolchain.train import TrainedModel
+from edge_ad.toolchain.train import TrainedModel, trainer_for
 
 WIDTHS = (2, 4, 8, 16)
 """Numbers of slots, each with a graph of its own. More were no faster. Of one slot, TensorFlow multiplies
@@ -38,6 +39,8 @@ class TrainingJob:
     windows: NDArray[np.float32]
     """`(n, window_length, n_channels)` scaled; the last ones validate."""
     initial: Weights
+    targets: NDArray[np.float32] | None = None
+    """As the windows: what the network is to make of them; None: the windows themselves."""
 
 
 @dataclass
@@ -47,10 +50,13 @@ class _Slot:
     job: int
     batches: NDArray[np.float32]
     """`(n_batches, batch, window_length, n_channels)`, the last one filled up with zeros."""
+    targets: NDArray[np.float32]
+    """As `batches`."""
     weight: NDArray[np.float32]
     """`(n_batches, batch)`: 1 for a window, 0 for what fills up."""
     validation: NDArray[np.float32]
     """As `batches`."""
+    validation_targets: NDArray[np.float32]
     n_train: int
     n_validation: int
     state: list[NDArray[np.float32]]
@@ -67,7 +73,7 @@ class _Slot:
 class _Graph:
     """The computation for a number of slots: all arrays have them as their leading axis."""
 
-    def __init__(self, architecture: Architecture, batch_size: int, kernel_l2: float, slots: int) -> None:
+    def __init__(self, architecture: LstmArchitecture, batch_size: int, kernel_l2: float, slots: int) -> None:
         tf = load_tensorflow()
         parameters = [tf.TensorSpec((slots, *shape), tf.float32) for shape in architecture.weight_shapes]
         window = (architecture.window_length, architecture.n_channels)
@@ -78,10 +84,12 @@ class _Graph:
         def reconstruct(weights: Any, windows: Any) -> Any:
             return _reconstruct(tf, architecture, weights, windows)
 
-        def step(weights: Any, first: Any, second: Any, rates: Any, windows: Any, present: Any) -> Any:
+        def step(
+            weights: Any, first: Any, second: Any, rates: Any, windows: Any, targets: Any, present: Any
+        ) -> Any:
             with tf.GradientTape() as tape:
                 tape.watch(weights)
-                errors = tf.reduce_mean(tf.abs(reconstruct(weights, windows) - windows), axis=[2, 3])
+                errors = tf.reduce_mean(tf.abs(reconstruct(weights, windows) - targets), axis=[2, 3])
                 n = tf.reduce_sum(present, axis=1)
                 total = tf.reduce_sum(errors * present / tf.maximum(n, 1.0)[:, None])
                 if kernel_l2:
@@ -100,9 +108,10 @@ class _Graph:
                     result.append(tf.where(mask, after, before))
             return (*results, errors)
 
-        signature = [parameters, parameters, parameters, per_slot, batch, present]
+        signature = [parameters, parameters, parameters, per_slot, batch, batch, present]
         self.step = tf.function(step, autograph=False, input_signature=signature)
-        """Weights, moments, rates, windows, their weight -> weights and moments anew, errors of windows."""
+        """Weights, moments, rates, windows, their targets, their weight -> weights and moments anew, errors
+        of windows."""
         self.reconstruct = tf.function(reconstruct, autograph=False, input_signature=[parameters, batch])
 
 
@@ -111,7 +120,7 @@ class StackedTrainer:
 
     def __init__(
         self,
-        architecture: Architecture,
+        architecture: LstmArchitecture,
         batch_size: int,
         kernel_l2: float = 0.0,
         widths: Sequence[int] = WIDTHS,
@@ -156,11 +165,25 @@ class StackedTrainer:
         n_train = math.floor(n * (1 - settings.validation_share))
         if n_train < 1 or n_train == n:
             raise TrainingError(f"{n} training windows are too few to hold some out for validation")
+        targets = given.windows if given.targets is None else given.targets
         batches, weight = self._batches(given.windows[:n_train])
         validation, _ = self._batches(given.windows[n_train:])
+        wanted, _ = self._batches(targets[:n_train])
+        validation_wanted, _ = self._batches(targets[n_train:])
         moments = [np.zeros(weight.shape, np.float32) for weight in given.initial]
         state = [*given.initial, *moments, *moments]
-        return _Slot(job, batches, weight, validation, n_train, n - n_train, state, given.initial)
+        return _Slot(
+            job=job,
+            batches=batches,
+            targets=wanted,
+            weight=weight,
+            validation=validation,
+            validation_targets=validation_wanted,
+            n_train=n_train,
+            n_validation=n - n_train,
+            state=state,
+            kept=given.initial,
+        )
 
     def _batches(self, windows: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         count = -(-len(windows) // self._batch_size)
@@ -179,21 +202,26 @@ class StackedTrainer:
         tf, n = self._tf, len(self._architecture.weight_shapes)
         width, graph = self._graph(len(slots))
         batches = self._side_by_side([slot.batches for slot in slots], width)
+        targets = self._side_by_side([slot.targets for slot in slots], width)
         weight = self._side_by_side([slot.weight for slot in slots], width)
         validation = self._side_by_side([slot.validation for slot in slots], width)
+        wanted = self._side_by_side([slot.validation_targets for slot in slots], width)
         state = [tf.constant(_widened(parts, width)) for parts in zip(*(s.state for s in slots), strict=True)]
         weights, first, second = state[:n], state[n : 2 * n], state[2 * n :]
         ended: dict[int, TrainedModel | TrainingError] = {}
         while not ended:
             losses = []
-            for i, (windows, present) in enumerate(zip(batches, weight, strict=True)):
+            for i, (windows, target, present) in enumerate(zip(batches, targets, weight, strict=True)):
                 rates = tf.constant(_widened([_rate(slot, i, settings) for slot in slots], width))
                 weights, first, second, window_errors = graph.step(
-                    weights, first, second, rates, windows, present
+                    weights, first, second, rates, windows, target, present
                 )
                 losses.append(window_errors)
             errors = np.stack(
-                [np.abs((graph.reconstruct(weights, held) - held).numpy()) for held in validation]
+                [
+                    np.abs((graph.reconstruct(weights, held) - target).numpy())
+                    for held, target in zip(validation, wanted, strict=True)
+                ]
             )
             by_batch = np.stack([loss.numpy() for loss in losses], axis=1)
             arrays = [tensor.numpy() for tensor in weights]
@@ -267,7 +295,7 @@ def _after_epoch(
     return TrainedModel(kept, tuple(slot.losses), tuple(slot.validation_losses))
 
 
-def _reconstruct(tf: Any, architecture: Architecture, weights: Sequence[Any], windows: Any) -> Any:
+def _reconstruct(tf: Any, architecture: LstmArchitecture, weights: Sequence[Any], windows: Any) -> Any:
     """What the autoencoders make of `(slots, batch, window_length, n_channels)` windows."""
     steps, layers = architecture.window_length, lstm_layers(weights)
     activate = {"relu": tf.nn.relu, "tanh": tf.tanh}[architecture.activation]
@@ -304,7 +332,27 @@ def _lstm(tf: Any, layer: Sequence[Any], inputs: list[Any], activate: Any) -> li
 
 @cache
 def stacked_trainer_for(
-    architecture: Architecture, batch_size: int, kernel_l2: float = 0.0
+    architecture: LstmArchitecture, batch_size: int, kernel_l2: float = 0.0
 ) -> StackedTrainer:
     """The process's one trainer for a shape."""
     return StackedTrainer(architecture, batch_size, kernel_l2)
+
+
+def train_jobs(
+    architecture: Architecture, jobs: Sequence[TrainingJob], settings: TrainingSettings
+) -> list[TrainedModel | TrainingError]:
+    """Train each job, in the order given; an error ends its own job only.
+
+    LSTM layers side by side, others one by one; either way as in every other order and company.
+    """
+    if isinstance(architecture, LstmArchitecture):
+        stack = stacked_trainer_for(architecture, settings.batch_size, settings.kernel_l2)
+        return stack.fit(jobs, settings)
+    trainer = trainer_for(architecture, settings.batch_size, settings.kernel_l2)
+    results: list[TrainedModel | TrainingError] = []
+    for job in jobs:
+        try:
+            results.append(trainer.fit(job.windows, settings, job.initial, job.targets))
+        except TrainingError as error:
+            results.append(error)
+    return results

@@ -17,14 +17,16 @@ from numpy.typing import NDArray
 from edge_ad.bundle.manifest import Precision
 from edge_ad.detect.fusion import make_scorer
 from edge_ad.detect.heads import Heads
+from edge_ad.detect.rules import AlarmRule
 from edge_ad.toolchain.architecture import load_weights, weights_npz
 from edge_ad.toolchain.convert.converter import convert
+from edge_ad.toolchain.distill import train_network
 from edge_ad.toolchain.evaluate import evaluate_variant
-from edge_ad.toolchain.heads import ScoredWindows, fit_detector
+from edge_ad.toolchain.heads import ScoredWindows, fit_detector, streamed_scores
 from edge_ad.toolchain.preparation import Prepared, prepare
 from edge_ad.toolchain.proof import prove, rank_near_limit
 from edge_ad.toolchain.records import ConversionRecord, EvaluationRecord, Records, TrainingRecord
-from edge_ad.toolchain.train import TrainedModel, initial_weights, trainer_for
+from edge_ad.toolchain.train import TrainedModel, trainer_for
 from edge_ad.toolchain.workspace import (
     AssetSource,
     BuildPlan,
@@ -85,8 +87,8 @@ def train_model(task: Task) -> str:
         trainer.restore(weights)
         trained = TrainedModel(weights, before.losses, before.validation_losses)
     else:
-        initial = initial_weights(architecture, settings.seed, task.asset.sha256)
-        trained = trainer.fit(prepared.windows[prepared.fit], settings, initial)
+        windows = prepared.windows[prepared.fit]
+        trained = train_network(trainer, architecture, windows, settings, task.asset.sha256)
     told = save_training(task, prepared, trained, trainer.predict)
     return told if before is None else f"weights kept, {told}"
 
@@ -96,7 +98,7 @@ def save_training(task: Task, prepared: Prepared, trained: TrainedModel, predict
     from importlib.metadata import version
 
     plan, workspace = task.plan, Workspace(task.root)
-    heads = _fit_heads(predict, prepared, plan)
+    heads = fit_heads(predict, prepared, plan)
     finite = np.flatnonzero(prepared.finite)
     windows = prepared.windows[finite]
     scorer = make_scorer(windows.shape[1], windows.shape[2], heads or plan.settings.score)
@@ -105,9 +107,12 @@ def save_training(task: Task, prepared: Prepared, trained: TrainedModel, predict
         scorer.score(window, reconstruction)[1]
         for window, reconstruction in zip(windows, predict(windows), strict=True)
     ]
+    arrays = {"scores": scores}
+    if heads is not None and heads.follows:
+        arrays["streamed"] = _streamed(heads, predict, prepared, scores, plan)
     files = {
         f"{task.model}.weights.npz": weights_npz(trained.weights),
-        f"{task.model}.keras.npz": arrays_npz({"scores": scores}),
+        f"{task.model}.keras.npz": arrays_npz(arrays),
     }
     record = TrainingRecord(
         key=task.key,
@@ -120,10 +125,23 @@ def save_training(task: Task, prepared: Prepared, trained: TrainedModel, predict
         heads=heads,
     )
     save_record(workspace.asset_file(task.asset.name, f"{task.model}.training.json"), record)
-    return f"{len(trained.losses)} epochs, validation loss {min(trained.validation_losses):.4f}"
+    teachers = plan.settings.training.teachers
+    against = f" against the mean of {teachers} teachers" if teachers else ""
+    return f"{len(trained.losses)} epochs, validation loss {min(trained.validation_losses):.4f}{against}"
 
 
-def _fit_heads(predict: Predict, prepared: Prepared, plan: BuildPlan) -> Heads | None:
+def _streamed(
+    heads: Heads, predict: Predict, prepared: Prepared, scores: NDArray[np.float64], plan: BuildPlan
+) -> NDArray[np.float64]:
+    """What the network's scores `(n_windows,)` become in a stream, where a head follows."""
+    settings = plan.settings
+    ucl = settings.limit.limit(scores[prepared.limit], plan.sampling)
+    rule = AlarmRule(ucl, settings.alarm.k, settings.alarm.n, settings.alarm.clear_ratio)
+    windows = np.ascontiguousarray(prepared.windows)
+    return streamed_scores(heads, ScoredWindows(windows, predict(windows)), scores, prepared.whole, rule)
+
+
+def fit_heads(predict: Predict, prepared: Prepared, plan: BuildPlan) -> Heads | None:
     """The heads that the plan asks for, by what the network that was just trained makes of the windows."""
     if plan.settings.detector is None:
         return None
@@ -171,6 +189,7 @@ def evaluate_model(task: VariantTask) -> str:
     weights = load_weights(workspace.asset_file(task.asset.name, f"{task.model}.weights.npz"))
     decisions: dict[str, NDArray[Any]] = {
         "scores": result.scores,
+        **({} if result.streamed is None else {"streamed": result.streamed}),
         "contributions": result.contributions,
         "leaderboard": result.leaderboard,
         "streaming": result.streaming,

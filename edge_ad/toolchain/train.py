@@ -12,7 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_ad.errors import TrainingError
-from edge_ad.toolchain.architecture import Architecture, Weights
+from edge_ad.toolchain.architecture import (
+    ZERO_ROW,
+    Architecture,
+    Draw,
+    LstmArchitecture,
+    PatchArchitecture,
+    Weights,
+)
 from edge_ad.toolchain.settings import TrainingSettings
 from edge_ad.toolchain.tensorflow import load_keras, load_tensorflow
 
@@ -25,15 +32,24 @@ class TrainedModel:
 
     weights: Weights
     losses: tuple[float, ...]
-    """Training loss after each epoch (mean absolute error, in scaled units)."""
+    """Training loss after each epoch (mean absolute error against the targets, in scaled units)."""
     validation_losses: tuple[float, ...]
 
 
 def build_keras_model(architecture: Architecture, kernel_l2: float = 0.0) -> Any:
-    """The Keras model of an architecture, as in the seed notebook; weights are not trained.
+    """The Keras model of an architecture, of LSTM layers as in the seed notebook; weights are not trained.
 
     `kernel_l2` is the factor of the squares of the first layer's kernel that are added to the loss.
     """
+    inputs = load_keras().layers.Input((architecture.window_length, architecture.n_channels))
+    if isinstance(architecture, PatchArchitecture):
+        outputs = _layers_on_patches(architecture, inputs, kernel_l2)
+    else:
+        outputs = _lstm_autoencoder(architecture, inputs, kernel_l2)
+    return load_keras().Model(inputs, outputs)
+
+
+def _lstm_autoencoder(architecture: LstmArchitecture, inputs: Any, kernel_l2: float) -> Any:
     layers, regularizers = load_keras().layers, load_keras().regularizers
     unroll = 1 < architecture.window_length <= _LONGEST_UNROLLED
 
@@ -46,7 +62,6 @@ def build_keras_model(architecture: Architecture, kernel_l2: float = 0.0) -> Any
             kernel_regularizer=regularizers.L2(l2) if l2 else None,
         )
 
-    inputs = layers.Input((architecture.window_length, architecture.n_channels))
     x = inputs
     for position, units in enumerate(architecture.encoder, start=1):
         l2 = kernel_l2 if position == 1 else 0.0
@@ -54,8 +69,24 @@ def build_keras_model(architecture: Architecture, kernel_l2: float = 0.0) -> Any
     x = layers.RepeatVector(architecture.window_length)(x)
     for units in architecture.decoder:
         x = lstm(units, sequences=True)(x)
-    outputs = layers.TimeDistributed(layers.Dense(architecture.n_channels))(x)
-    return load_keras().Model(inputs, outputs)
+    return layers.TimeDistributed(layers.Dense(architecture.n_channels))(x)
+
+
+def _layers_on_patches(architecture: PatchArchitecture, inputs: Any, kernel_l2: float) -> Any:
+    keras = load_keras()
+    x = inputs
+    for layer in architecture.layers:
+        n_rows = x.shape[1] * x.shape[2] // layer.width
+        x = keras.layers.Reshape((n_rows, layer.width))(x)
+        if ZERO_ROW in layer.rows:
+            x = keras.ops.pad(x, ((0, 0), (0, 1), (0, 0)))
+        if layer.rows != tuple(range(n_rows)):
+            x = keras.ops.take(x, [row % (n_rows + 1) for row in layer.rows], axis=1)
+        x = keras.layers.Reshape((len(layer.patches), len(layer.patches[0]) * layer.width))(x)
+        l2 = kernel_l2 if layer is architecture.layers[0] else 0.0
+        regularizer = keras.regularizers.L2(l2) if l2 else None
+        x = keras.layers.Dense(layer.units, layer.activation, kernel_regularizer=regularizer)(x)
+    return keras.layers.Reshape((architecture.window_length, architecture.n_channels))(x)
 
 
 class Trainer:
@@ -78,13 +109,13 @@ class Trainer:
         batch = tf.TensorSpec((batch_size, architecture.window_length, architecture.n_channels), tf.float32)
         present = tf.TensorSpec((batch_size,), tf.float32)
 
-        def loss_of(windows: Any, outputs: Any, weight: Any) -> Any:
-            errors = tf.reduce_mean(tf.abs(outputs - windows), axis=[1, 2])
+        def loss_of(targets: Any, outputs: Any, weight: Any) -> Any:
+            errors = tf.reduce_mean(tf.abs(outputs - targets), axis=[1, 2])
             return tf.reduce_sum(errors * weight) / tf.reduce_sum(weight)
 
-        def step(inputs: Any, windows: Any, weight: Any) -> Any:
+        def step(inputs: Any, targets: Any, weight: Any) -> Any:
             with tf.GradientTape() as tape:
-                loss = loss_of(windows, model(inputs, training=True), weight)
+                loss = loss_of(targets, model(inputs, training=True), weight)
                 total = tf.add_n([loss, *model.losses]) if kernel_l2 else loss
             gradients = tape.gradient(total, model.trainable_variables)
             optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
@@ -101,10 +132,13 @@ class Trainer:
         windows: NDArray[np.float32],
         settings: TrainingSettings,
         initial: Weights,
+        targets: NDArray[np.float32] | None = None,
     ) -> TrainedModel:
         """Train from `initial` weights on `(n, window_length, n_channels)` scaled windows.
 
-        The last windows validate, without noise; training stops as Keras's EarlyStopping does.
+        `targets`, as the windows, are what the network is to make of them; None: the windows themselves. The
+        last windows validate, without noise, against their targets; training stops as Keras's EarlyStopping
+        does.
         Raises TrainingError for too few windows or a loss that is not finite.
         """
         n_train = math.floor(len(windows) * (1 - settings.validation_share))
@@ -116,16 +150,21 @@ class Trainer:
         for variable, value in zip(self._optimizer.variables, self._optimizer_start, strict=True):
             variable.assign(value)
         self._optimizer.learning_rate.assign(settings.learning_rate)
+        targets = windows if targets is None else targets
         batches = self._batches(windows[:n_train])
+        wanted = batches if targets is windows else self._batches(targets[:n_train])
         validation = windows[n_train:]
         noisy = self._noise(settings)
         losses: list[float] = []
         validation_losses: list[float] = []
         best, waited, kept = math.inf, 0, initial
         for epoch in range(settings.epochs):
-            total = sum(float(self._step(noisy(b), b, weight)) * n for b, weight, n in batches)
+            total = sum(
+                float(self._step(noisy(b), target, weight)) * n
+                for (b, weight, n), (target, _, _) in zip(batches, wanted, strict=True)
+            )
             losses.append(total / n_train)
-            errors = np.abs(self.predict(validation) - validation)
+            errors = np.abs(self.predict(validation) - targets[n_train:])
             validation_losses.append(float(errors.mean(dtype=np.float64)))
             if not math.isfinite(losses[-1] + validation_losses[-1]):
                 raise TrainingError(
@@ -198,8 +237,7 @@ def trainer_for(architecture: Architecture, batch_size: int, kernel_l2: float = 
 
 
 def initial_weights(architecture: Architecture, seed: int, recording_sha256: str) -> Weights:
-    """Untrained weights as Keras draws them: Glorot-uniform kernels, orthogonal recurrent kernels,
-    zero biases but for the forget gates' ones.
+    """Untrained weights as Keras draws them (see `Draw`).
 
     The draw depends on the seed and on the recording alone, not on what else is in a build.
     """
@@ -207,16 +245,13 @@ def initial_weights(architecture: Architecture, seed: int, recording_sha256: str
     draws = np.random.SeedSequence([seed, int(recording_sha256, 16)])
     seeds = iter(draws.generate_state(len(architecture.weight_shapes)).tolist())
 
-    def kernel(shape: tuple[int, ...]) -> NDArray[np.float32]:
-        return np.asarray(initializers.GlorotUniform(seed=next(seeds))(shape), np.float32)
+    def draw(how: Draw, shape: tuple[int, ...]) -> NDArray[np.float32]:
+        if how in ("kernel", "recurrent"):
+            kind = initializers.GlorotUniform if how == "kernel" else initializers.Orthogonal
+            return np.asarray(kind(seed=next(seeds))(shape), np.float32)
+        bias = np.zeros(shape, np.float32)
+        if how == "forget":
+            bias[len(bias) // 4 : len(bias) // 2] = 1
+        return bias
 
-    def recurrent(shape: tuple[int, ...]) -> NDArray[np.float32]:
-        return np.asarray(initializers.Orthogonal(seed=next(seeds))(shape), np.float32)
-
-    weights: Weights = []
-    for inputs, units in architecture.layer_inputs:
-        bias = np.zeros(4 * units, np.float32)
-        bias[units : 2 * units] = 1
-        weights += [kernel((inputs, 4 * units)), recurrent((units, 4 * units)), bias]
-    *_, dense_kernel, dense_bias = architecture.weight_shapes
-    return [*weights, kernel(dense_kernel), np.zeros(dense_bias, np.float32)]
+    return [draw(*pair) for pair in zip(architecture.draws, architecture.weight_shapes, strict=True)]

@@ -8,6 +8,7 @@
     DIR/gate.json                         the parity gate's verdict
     DIR/bundles/ASSET.edgead              the bundles
     DIR/summary.json                      the comparison
+    DIR/seeds/SEED                        the same build with another seed, for `edge-ad evaluate --seeds`
 
 Every `.json` record carries the key of the inputs it was made from, and is written after the file it
 describes: a step that finds its record with the right key has nothing to do.
@@ -37,7 +38,8 @@ from edge_ad.files import make_folder, write_atomic
 from edge_ad.toolchain.architecture import Architecture
 from edge_ad.toolchain.datasets.formats import RecordingFormat
 from edge_ad.toolchain.datasets.recording import Recording, read_recording
-from edge_ad.toolchain.settings import MODEL_UNITS, BuildSettings
+from edge_ad.toolchain.models import MODELS
+from edge_ad.toolchain.settings import BuildSettings
 
 T = TypeVar("T")
 
@@ -77,9 +79,8 @@ class BuildPlan:
 
     def architecture(self, model: str) -> Architecture:
         """The shape of a model of this build."""
-        encoder, decoder = MODEL_UNITS[model]
         window_length, activation = self.settings.window_length, self.settings.activation
-        return Architecture(window_length, len(self.format.channels), encoder, decoder, activation)
+        return MODELS[model].architecture(window_length, len(self.format.channels), activation)
 
 
 def variant_name(model: str, precision: Precision) -> str:

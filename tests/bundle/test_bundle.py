@@ -169,7 +169,11 @@ def set_at(*path_and_value):
         (set_at("largest_gap_s", 0.5), errors.BundleMismatchError, "largest_gap_s"),
         (set_at("scaler", "scale", [1.0]), errors.BundleMismatchError, "scaler has 1 channels"),
         (set_at("scaler", "scale", 0, 0.0), errors.BundleMismatchError, "above zero"),
-        (set_at("scaler", "kind", "robust"), errors.BundleManifestError, "'standard', 'min-max'"),
+        (
+            set_at("scaler", "kind", "logarithmic"),
+            errors.BundleManifestError,
+            "'standard', 'min-max', 'robust'",
+        ),
         (set_at("channels", 0, "name", "Current"), errors.BundleMismatchError, "unique"),
         (set_at("channels", []), errors.BundleMismatchError, "channel"),
         (set_at("alarm_rule", "k", 0), errors.BundleManifestError, "k must be"),

@@ -18,21 +18,21 @@ from edge_ad.errors import (
     BundleModelStructureError,
     BundleOperatorError,
 )
-from edge_ad.toolchain.architecture import Architecture
+from edge_ad.toolchain.architecture import LstmArchitecture
 from edge_ad.toolchain.convert.converter import convert
 from edge_ad.toolchain.convert.integer import integer_model, quantize_ranges
 from edge_ad.toolchain.oracle import Trace, reconstruct
 from tests.conftest import DATA
 
 SHAPES = {
-    "tiny": Architecture(10, 8, (16,), (16,)),
-    "bearing stack": Architecture(6, 4, (16, 4), (4, 16)),
-    "tanh": Architecture(10, 3, (5,), (7,), "tanh"),
-    "deep tanh": Architecture(4, 2, (6, 5, 4), (3, 4), "tanh"),
-    "one of everything": Architecture(1, 1, (1,), (1,)),
-    "many channels": Architecture(3, 64, (7,), (9,)),
-    "long window": Architecture(200, 2, (3,), (4,)),
-    "many units": Architecture(2, 2, (130,), (130,)),
+    "tiny": LstmArchitecture(10, 8, (16,), (16,)),
+    "bearing stack": LstmArchitecture(6, 4, (16, 4), (4, 16)),
+    "tanh": LstmArchitecture(10, 3, (5,), (7,), "tanh"),
+    "deep tanh": LstmArchitecture(4, 2, (6, 5, 4), (3, 4), "tanh"),
+    "one of everything": LstmArchitecture(1, 1, (1,), (1,)),
+    "many channels": LstmArchitecture(3, 64, (7,), (9,)),
+    "long window": LstmArchitecture(200, 2, (3,), (4,)),
+    "many units": LstmArchitecture(2, 2, (130,), (130,)),
 }
 FORMS = ("compact", "compact int8", "fast", "fast int8", "integer")
 
@@ -656,7 +656,9 @@ def test_weights_that_are_read_too_often(tiny, monkeypatch):
 
 SMALL = [
     converted(shape, form, seed)
-    for seed, shape in enumerate([Architecture(2, 2, (2,), (1,)), Architecture(3, 1, (1,), (2,), "tanh")])
+    for seed, shape in enumerate(
+        [LstmArchitecture(2, 2, (2,), (1,)), LstmArchitecture(3, 1, (1,), (2,), "tanh")]
+    )
     for form in FORMS
 ]
 """Models with few weights: most of their bytes are structure."""

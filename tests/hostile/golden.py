@@ -17,22 +17,22 @@ from tests.hostile.attack import Attack
 from tests.hostile.manifests import contents, put, swapped
 
 
-def weights(value: float, count: int) -> Callable[[bytes], bytes]:
-    """The first matrix of the float model overwritten."""
+def weights(value: float, count: int, buffer: int = 1) -> Callable[[bytes], bytes]:
+    """A matrix of the float model overwritten; the first one."""
 
     def change(content: bytes) -> bytes:
-        start = content.index(_first_matrix(content))
+        start = content.index(_matrix(content, buffer))
         return content[:start] + struct.pack("<f", value) * count + content[start + 4 * count :]
 
     return contents(FLOAT, change)
 
 
-def _first_matrix(content: bytes) -> bytes:
+def _matrix(content: bytes, buffer: int) -> bytes:
     from edge_ad.bundle.tflite_schema import Buffer, Model
     from tests.hostile.model_bytes import ModelFile
 
     file = ModelFile(content)
-    start = file.target(Buffer, file.tables(Model, file.root, "buffers")[1], "data")
+    start = file.target(Buffer, file.tables(Model, file.root, "buffers")[buffer], "data")
     return bytes(file.content[start + 4 : start + 4 + file.u32(start)])
 
 

@@ -172,7 +172,7 @@ def headed(*heads: dict[str, Any], score: str = "heads") -> Callable[[bytes], by
     """An attack by the detector of a model."""
 
     def edit(manifest: Any) -> None:
-        manifest |= {"schema": "1.4", "score": score}
+        manifest |= {"schema": "1.5", "score": score}
         for model in manifest["models"]:
             model["detector"] = {"fusion": "max", "heads": list(heads)}
 
@@ -193,6 +193,10 @@ def limited(kind: str, budget: str, **changes: Any) -> Callable[[bytes], bytes]:
 def _t2(**changes: Any) -> dict[str, Any]:
     root = [[1.0] * (row + 1) for row in range(8)]
     return {"kind": "t2", "of": "window-mean", "center": [0.0] * 8, "root": root} | changes
+
+
+def _follow(**changes: Any) -> dict[str, Any]:
+    return {"samples": 60, "below": 0.5, "reach": [1.0] * 8} | changes
 
 
 _L1 = {"kind": "l1", "of": "residual"}
@@ -221,6 +225,14 @@ VALUES = (
     Attack("head-scale-tiny", headed({**_L1, "scale": 5e-324}), _JSON, "scale must lie"),
     Attack("head-weight-huge", headed({**_L1, "weight": 1e300}), _JSON, "weight must lie"),
     Attack("head-endless-baseline", headed(_t2(baseline=10**30)), _MISMATCH, "leaves nothing"),
+    Attack("follow-of-l1", headed({**_L1, "follow": _follow()}), _JSON, "a t2 alone follows"),
+    Attack("follow-at-once", headed(_t2(follow=_follow(samples=0))), _JSON, "follows in 1 to"),
+    Attack("follow-for-ever", headed(_t2(follow=_follow(samples=10**30))), _JSON, "follows in 1 to"),
+    Attack("follow-alarms", headed(_t2(follow=_follow(below=2.0))), _JSON, "a share of the UCL"),
+    Attack("follow-nowhere", headed(_t2(follow=_follow(reach=[]))), _JSON, "reach must be numbers"),
+    Attack("follow-anywhere", headed(_t2(follow=_follow(reach=[1e300] * 8))), _JSON, "reach must be numbers"),
+    Attack("follow-backwards", headed(_t2(follow=_follow(reach=[-1.0] * 8))), _JSON, "reach must be numbers"),
+    Attack("follow-with-one", headed(_t2(follow=_follow(reach=[1.0]))), _JSON, "as many numbers"),
     Attack("head-blind", headed({**_L1, "channels": [False] * 8}), _JSON, "look at a channel"),
     Attack("head-of-two-channels", headed({**_L1, "channels": [True] * 2}), _MISMATCH, "channels has 2"),
     Attack("heads-not-asked-for", headed(_L1, score="sum"), _MISMATCH, "the score is that of heads"),

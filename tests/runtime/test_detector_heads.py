@@ -19,6 +19,7 @@ from edge_ad.runtime.sources.csv_lines import CsvLines
 from tests import naive
 from tests.forge import edited
 from tests.head_bundle import toy_heads, with_heads
+from tests.hostile.golden import weights
 
 KINDS = list(toy_heads(8))
 
@@ -89,6 +90,58 @@ def test_the_stream_scores_by_the_definition(packed, recording):
             assert decision.score == pytest.approx(score, rel=1e-4)
 
 
+def test_a_center_that_follows_moves_the_stream_and_nothing_else(packed, recording):
+    bundle = bundles.unpack(packed["follows"])
+    following, fixed = Detector.load(bundle), Detector.load(bundle, follow=False)
+    assert following.follows
+    assert not fixed.follows
+    scores = [[], []]
+    for sample in recording:
+        for detector, found in zip((following, fixed), scores, strict=True):
+            found.append(detector.push(sample.values, sample.time).score)
+    assert scores[0] != scores[1]
+    golden = bundle.golden_windows()
+    expected = fixed.score_windows(golden).tolist()
+    assert following.score_windows(golden).tolist() == expected
+    following.reset()
+    again = [following.push(sample.values, sample.time).score for sample in recording]
+    assert again == scores[0]
+
+
+@pytest.mark.parametrize(
+    "centers", [[], [[0.0] * 7], [[0.31] + [0.0] * 7], [["x"] * 8], [[float("nan")] * 8], 5, [[0.0] * 8] * 2]
+)
+def test_a_center_that_was_never_there_is_not_restored(packed, recording, centers):
+    bundle = bundles.unpack(packed["follows"])
+    first, second = Detector.load(bundle), Detector.load(bundle)
+    for sample in recording[:60]:
+        first.push(sample.values, sample.time)
+    saved = first.save() | {"centers": centers}
+    with pytest.raises((TypeError, ValueError)):
+        second.restore(saved)
+    fresh = Detector.load(bundle)
+    for sample in recording:
+        pair = [detector.push(sample.values, sample.time) for detector in (second, fresh)]
+        assert len(set(map(comparable, pair))) == 1
+
+
+def test_new_limits_of_a_center_that_follows_are_those_of_one_that_stays(packed, normal_csv):
+    fields = {"by": "me", "created": "2026-02-01T00:00:00Z", "with_scaler": False, "force": True}
+    following = bundles.unpack(packed["follows"])
+    stays = tuple(
+        dataclasses.replace(
+            model,
+            detector=dataclasses.replace(
+                model.detector,
+                heads=tuple(dataclasses.replace(head, follow=None) for head in model.detector.heads),
+            ),
+        )
+        for model in following.manifest.models
+    )
+    fixed = dataclasses.replace(following, manifest=dataclasses.replace(following.manifest, models=stays))
+    assert derive_overlay(following, normal_csv, **fields) == derive_overlay(fixed, normal_csv, **fields)
+
+
 def test_an_l1_head_decides_as_a_bundle_without_heads(toy_bytes, recording):
     plain = bundles.unpack(toy_bytes)
     ucl = plain.manifest.variant().limit.ucl
@@ -105,11 +158,21 @@ def test_every_interpreter_passes_the_golden_windows(packed, kind):
         assert test.passed, test.complaint()
 
 
+def test_a_network_that_no_head_looks_at_must_work_all_the_same(packed):
+    broken = bundles.unpack(weights(3e38, 128, buffer=26)(packed["t2"]))  # those of its output
+    for test in replay_on_interpreters(broken):
+        assert not test.passed
+        assert "tiny-float32: its network makes no finite numbers of window" in test.complaint()
+    # what such a head makes of the windows is as it was
+    Detector.load(broken, "tiny-float32").score_windows(broken.golden_windows())
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_manifest_with_heads_survives_its_json(packed, kind):
     manifest = bundles.unpack(packed[kind]).manifest
     assert from_json(to_json(manifest)) == manifest
-    assert schema_for(manifest) == manifest.schema == "1.4"
+    assert schema_for(manifest) == manifest.schema == ("1.5" if kind == "follows" else "1.4")
+    assert (b'"follow"' in to_json(manifest)) == (kind == "follows")
 
 
 def test_a_manifest_without_heads_stays_one_of_the_schema_before(toy_bytes):
@@ -118,6 +181,15 @@ def test_a_manifest_without_heads_stays_one_of_the_schema_before(toy_bytes):
     assert schema_for(manifest) == "1.3"
     with pytest.raises(BundleManifestError, match="unknown key exec"):
         bundles.unpack(edited(toy_bytes, lambda plain: plain.update(exec=1)))
+
+
+def test_a_robust_scaler_is_one_of_schema_1_5_and_no_other_part_is(toy_bytes, packed):
+    manifest = bundles.unpack(toy_bytes).manifest
+    robust = dataclasses.replace(manifest, scaler=dataclasses.replace(manifest.scaler, kind="robust"))
+    assert schema_for(robust) == "1.5"
+    assert from_json(to_json(robust)) == robust
+    for kind, data in {"none": toy_bytes, **packed}.items():
+        assert (schema_for(bundles.unpack(data).manifest) < "1.5") == (kind != "follows")
 
 
 def test_diff_names_what_changed_in_a_detector(toy_bytes):

@@ -13,7 +13,7 @@ from edge_ad.runtime.interpreter import ReconstructionModel
 from edge_ad.runtime.numpy_engine import model as numpy_model
 from edge_ad.runtime.numpy_engine.graph import read_graph
 from edge_ad.runtime.numpy_engine.model import NumpyModel
-from edge_ad.toolchain.architecture import Architecture
+from edge_ad.toolchain.architecture import LstmArchitecture
 from edge_ad.toolchain.convert.compact import compact_model
 from edge_ad.toolchain.convert.fast import fast_model
 from edge_ad.toolchain.convert.flatbuffer import Graph, Operator, Options, Tensor, to_bytes
@@ -23,15 +23,15 @@ from edge_ad.toolchain.oracle import Trace, reconstruct
 from tests import naive
 
 FORMS = ("compact", "compact int8", "fast", "fast int8", "integer")
-TINY = Architecture(10, 8, (16,), (16,))
+TINY = LstmArchitecture(10, 8, (16,), (16,))
 SHAPES = {
     "tiny": TINY,
-    "full": Architecture(10, 8, (100,), (100,)),
-    "bearing stack": Architecture(6, 4, (16, 4), (4, 16)),
-    "deep tanh": Architecture(4, 2, (6, 5, 4), (3, 4), "tanh"),
-    "one of everything": Architecture(1, 1, (1,), (1,)),
-    "long window": Architecture(120, 2, (3,), (4,)),
-    "many units": Architecture(2, 2, (600,), (600,)),
+    "full": LstmArchitecture(10, 8, (100,), (100,)),
+    "bearing stack": LstmArchitecture(6, 4, (16, 4), (4, 16)),
+    "deep tanh": LstmArchitecture(4, 2, (6, 5, 4), (3, 4), "tanh"),
+    "one of everything": LstmArchitecture(1, 1, (1,), (1,)),
+    "long window": LstmArchitecture(120, 2, (3,), (4,)),
+    "many units": LstmArchitecture(2, 2, (600,), (600,)),
 }
 
 
@@ -98,7 +98,7 @@ def test_it_is_the_interpreters_network(name, form):
     st.integers(0, 2**32 - 1),
 )
 def test_any_network(length, channels, encoder, decoder, activation, form, seed):
-    shape = Architecture(length, channels, tuple(encoder), tuple(decoder), activation)
+    shape = LstmArchitecture(length, channels, tuple(encoder), tuple(decoder), activation)
     weights, windows = random_weights(shape, seed), random_windows(shape, seed)
     content, stateful = written(shape, form, weights, windows)
     expected, found = both(content, windows, stateful=stateful)
@@ -136,7 +136,7 @@ def test_windows_and_models_do_not_remember_each_other(form):
 @pytest.mark.parametrize("activation", ["relu", "tanh"])
 @pytest.mark.parametrize("size", [0.0, 1e-30, 1e4, 1e30, -1e30])
 def test_extremes_are_as_finite_as_in_the_interpreter(form, activation, size):
-    shape = Architecture(5, 3, (6,), (4,), activation)
+    shape = LstmArchitecture(5, 3, (6,), (4,), activation)
     weights = random_weights(shape)
     content, stateful = written(shape, form, weights, random_windows(shape))
     windows = np.full((1, 5, 3), size, np.float32)

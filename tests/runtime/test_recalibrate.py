@@ -1,5 +1,6 @@
 """New limits from normal samples, and overlays that say what is not so."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -81,6 +82,19 @@ def test_an_overlay_with_a_scaler(data, normal_csv, tmp_path):
         derive(data, glitch, with_scaler=True, force=False)
     assert overlay.old_scaler == unpack(data).manifest.scaler
     assert overlay.new_scaler != overlay.old_scaler
+
+
+def test_a_robust_scaler_is_fitted_anew_as_one(data, normal_csv):
+    bundle = unpack(data)
+    scaler = dataclasses.replace(bundle.manifest.scaler, kind="robust")
+    bundle = dataclasses.replace(bundle, manifest=dataclasses.replace(bundle.manifest, scaler=scaler))
+    overlay = derive_overlay(bundle, normal_csv, with_scaler=True, by="me", created=NOW, force=True)
+    assert overlay.new_scaler.kind == "robust"
+    separator = bundle.manifest.input.separator
+    names, *lines = (line.split(separator) for line in normal_csv.read_text().splitlines())
+    for channel, offset in zip(bundle.manifest.channels, overlay.new_scaler.offset, strict=True):
+        at = names.index(channel.name)
+        assert offset == pytest.approx(np.median([float(line[at]) for line in lines]))
 
 
 def test_a_damaged_overlay_stops_the_service_with_the_way_out(store, build, normal_csv):

@@ -13,7 +13,7 @@ from edge_ad.bundle.manifest import Channel
 from edge_ad.detect.limit import LimitRule
 from edge_ad.detect.rules import leaderboard_flags
 from edge_ad.errors import ConfigurationError, DataError
-from edge_ad.toolchain.architecture import Architecture
+from edge_ad.toolchain.architecture import LstmArchitecture
 from edge_ad.toolchain.datasets.choose import FormatChanges
 from edge_ad.toolchain.datasets.formats import (
     BEARING,
@@ -155,7 +155,7 @@ def test_a_bundle_of_recordings_takes_no_folder(tmp_path, toy_bundle_path):
 
 def test_the_preset_is_the_post():
     shape = BuildPlan(BEARING, BEARING_SETTINGS, ()).architecture("stacked")
-    assert shape == Architecture(1, 4, (16, 4), (4, 16), "relu")
+    assert shape == LstmArchitecture(1, 4, (16, 4), (4, 16), "relu")
     training = BEARING_SETTINGS.training
     assert (training.epochs, training.batch_size, training.validation_share) == (100, 10, 0.05)
     assert BEARING_SETTINGS.limit.limit(np.array([0.1, 0.26449, 0.2])) == 0.291
@@ -247,7 +247,7 @@ def test_changes_that_cannot_be(changes, said):
 
 
 def test_weight_decay_makes_the_first_kernel_smaller():
-    shape = Architecture(1, 2, (16, 4), (4, 16))
+    shape = LstmArchitecture(1, 2, (16, 4), (4, 16))
     windows = np.random.default_rng(0).random((60, 1, 2)).astype(np.float32)
     settings = BEARING_SETTINGS.training.__class__(epochs=15, batch_size=10, patience=15, keep="last")
     initial = initial_weights(shape, 0, "a" * 64)

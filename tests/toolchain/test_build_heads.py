@@ -9,7 +9,7 @@ from edge_ad.bundle.bundle import read
 from edge_ad.bundle.codec import canonical_json, encode
 from edge_ad.runtime.detector import Detector
 from edge_ad.toolchain.settings import load_settings
-from edge_ad.toolchain.workspace import Workspace
+from edge_ad.toolchain.workspace import Workspace, load_arrays
 from tests.helpers import edge_ad, pump_recording
 
 CONFIG = """
@@ -116,6 +116,61 @@ def test_every_command_that_shows_a_bundle_knows_its_heads(built):
     assert "max of t2 of window-mean" in card
     assert edge_ad("diff", bundle, bundle).returncode == 0
     page = edge_ad("report", built / "out", "-o", built / "report.html")
+    assert page.returncode == 0, page.stderr
+
+
+FOLLOWS = """
+models = ["tiny"]
+fit_share = 0.7
+[training]
+epochs = 1
+[[detector.heads]]
+kind = "t2"
+of = "window-moments"
+covariance = "per-channel"
+follow = 200
+follow_below = 0.8
+[[detector.heads]]
+kind = "l1"
+"""
+
+
+def test_a_head_that_follows_goes_through_the_whole_chain(folder, tmp_path):
+    """Gate, bundle, report and evaluation are of one mind of what a stream decides."""
+    (tmp_path / "build.toml").write_text(FOLLOWS)
+    arguments = ["--config", tmp_path / "build.toml", "-o", tmp_path / "out", "-j", 1]
+    result = edge_ad("build", folder / "data", *arguments)
+    assert result.returncode == 0, result.stderr
+    path = tmp_path / "out" / "bundles" / "north.edgead"
+    manifest = read(path).manifest
+    assert (manifest.schema, manifest.parity_passed) == ("1.5", True)
+    head = manifest.models[0].detector.heads[0]
+    assert (head.follow.samples, head.follow.below, len(head.follow.reach)) == (200, 0.8, 16)
+    assert "center follows in 200 samples" in edge_ad("inspect", path).stdout
+    assert edge_ad("verify", path).returncode == 0
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    evaluated = edge_ad("evaluate", folder / "data", "--build", tmp_path / "out", "--json")
+    assert evaluated.returncode == 0, evaluated.stderr
+    figures = {
+        (scope["detector"], scope["rule"]): scope["figures"]
+        for scope in json.loads(evaluated.stdout)["scopes"]
+        if scope["scope"] == "all"
+    }
+    for row in summary["rows"]:
+        if row["variant"] == "int8":
+            found = figures["tiny-int8", row["rule"]]
+            assert [found[name]["median"] for name in ("f1", "far", "mar")] == [
+                row["f1"],
+                row["far"],
+                row["mar"],
+            ]
+    # the network's own decisions, which the gate holds the forms against, are of a stream as well
+    arrays = load_arrays(tmp_path / "out" / "work" / "north" / "tiny.keras.npz")
+    ours = load_arrays(tmp_path / "out" / "work" / "north" / "tiny-float32.decisions.npz")
+    whole = np.isfinite(arrays["streamed"])
+    assert np.abs(arrays["streamed"] - arrays["scores"])[whole].max() > 0.01
+    np.testing.assert_allclose(ours["streamed"][whole], arrays["streamed"][whole], rtol=1e-3)
+    page = edge_ad("report", tmp_path / "out", "-o", tmp_path / "report.html")
     assert page.returncode == 0, page.stderr
 
 

@@ -6,7 +6,7 @@ from edge_ad.bundle.manifest import FormEntry
 from edge_ad.bundle.tflite import check_model
 from edge_ad.errors import ConversionError
 from edge_ad.runtime.interpreter import ReconstructionModel
-from edge_ad.toolchain.architecture import Architecture
+from edge_ad.toolchain.architecture import LstmArchitecture
 from edge_ad.toolchain.convert.choose import choose_form
 from edge_ad.toolchain.convert.converter import convert
 from edge_ad.toolchain.convert.flatbuffer import quantize_matrix
@@ -17,15 +17,15 @@ from edge_ad.toolchain.train import build_keras_model, initial_weights, trainer_
 from tests import naive
 
 SHAPES = {
-    "tiny": Architecture(10, 8, (16,), (16,)),
-    "full": Architecture(10, 8, (100,), (100,)),
-    "bearing stack": Architecture(6, 4, (16, 4), (4, 16)),
-    "tanh": Architecture(10, 3, (5,), (7,), "tanh"),
-    "one of everything": Architecture(1, 1, (1,), (1,)),
-    "many channels": Architecture(3, 64, (7,), (9,)),
-    "long window": Architecture(200, 2, (3,), (4,)),
-    "many units": Architecture(3, 2, (256,), (256,)),
-    "deep tanh": Architecture(4, 2, (6, 5, 4), (3, 4), "tanh"),
+    "tiny": LstmArchitecture(10, 8, (16,), (16,)),
+    "full": LstmArchitecture(10, 8, (100,), (100,)),
+    "bearing stack": LstmArchitecture(6, 4, (16, 4), (4, 16)),
+    "tanh": LstmArchitecture(10, 3, (5,), (7,), "tanh"),
+    "one of everything": LstmArchitecture(1, 1, (1,), (1,)),
+    "many channels": LstmArchitecture(3, 64, (7,), (9,)),
+    "long window": LstmArchitecture(200, 2, (3,), (4,)),
+    "many units": LstmArchitecture(3, 2, (256,), (256,)),
+    "deep tanh": LstmArchitecture(4, 2, (6, 5, 4), (3, 4), "tanh"),
 }
 
 
@@ -118,7 +118,7 @@ def test_weights_of_another_network(optimize):
 @pytest.fixture(scope="module")
 def calibrated():
     """A trained network, its training windows, and its integer-only form."""
-    shape = Architecture(10, 3, (6,), (6,))
+    shape = LstmArchitecture(10, 3, (6,), (6,))
     rows = np.sin(np.arange(160)[:, None] / [3, 5, 7]) + np.random.default_rng(0).normal(0, 0.3, (160, 3))
     windows = np.lib.stride_tricks.sliding_window_view(rows.astype(np.float32), 10, axis=0)
     windows = np.ascontiguousarray(windows.transpose(0, 2, 1))
@@ -239,7 +239,7 @@ class TestWhatIsConvertedABundleMayHold:
         ],
     )
     def test_in_every_size(self, window, units, channels, precision, form):
-        shape = Architecture(window, channels, (units,), (units,))
+        shape = LstmArchitecture(window, channels, (units,), (units,))
         weights = random_weights(shape)
         converted = convert(shape, weights, precision, form, random_windows(shape, 2))
         check_model(converted.content, **stated(shape, converted))
@@ -281,7 +281,7 @@ class TestNetworksThatExplode:
     @pytest.mark.parametrize("gain", [0.6, 0.9, 1.2, 2.0, 5.0])
     @pytest.mark.parametrize("window", [10, 100, pytest.param(200, marks=pytest.mark.slow)])
     def test_a_model_or_a_reason(self, window, gain):
-        shape = Architecture(window, 3, (8,), (8,))
+        shape = LstmArchitecture(window, 3, (8,), (8,))
         weights, windows = growing_weights(shape, gain), random_windows(shape, 8)
         converted, reason = converted_or_why_not(shape, weights, "int8-full", "size", windows)
         if converted is None:
@@ -295,7 +295,7 @@ class TestNetworksThatExplode:
 
     @pytest.mark.parametrize("window", [2, 5, 20, 100])
     def test_many_units_and_channels(self, window):
-        shape = Architecture(window, 64, (256,), (256,))
+        shape = LstmArchitecture(window, 64, (256,), (256,))
         rng = np.random.default_rng(0)
         weights = [rng.normal(0, 0.3, s).astype(np.float32) for s in shape.weight_shapes]
         windows = random_windows(shape, 2)
@@ -307,7 +307,7 @@ class TestNetworksThatExplode:
             check_model(converted.content, **stated(shape, converted))
 
     def test_headrooms_that_no_device_could_run_are_left_out_and_the_others_tried(self):
-        shape = Architecture(10, 3, (8,), (8,))
+        shape = LstmArchitecture(10, 3, (8,), (8,))
         weights = growing_weights(shape, 10.0)
         converted = convert(shape, weights, "int8-full", training_windows=random_windows(shape))
         calibration = converted.calibration
@@ -322,7 +322,7 @@ class TestBiasesThatDwarfTheirWeights:
     @pytest.mark.parametrize("size", [0.0, 1e-30, 1e-12, 1e-6])
     def test_the_bias_is_right_nevertheless(self, size):
         """int32 cannot hold it in units of so small weights."""
-        shape = Architecture(4, 2, (3,), (3,))
+        shape = LstmArchitecture(4, 2, (3,), (3,))
         weights = random_weights(shape)
         weights[-2] *= np.float32(size)
         weights[-1][:] = (5.0, -3.0)

@@ -5,7 +5,7 @@ import pytest
 
 from edge_ad.bundle.manifest import Channel
 from edge_ad.errors import InterpreterError
-from edge_ad.toolchain.architecture import Architecture
+from edge_ad.toolchain.architecture import LstmArchitecture
 from edge_ad.toolchain.convert.converter import convert
 from edge_ad.toolchain.datasets.formats import RecordingFormat, TrainSpan
 from edge_ad.toolchain.datasets.recording import Recording
@@ -17,7 +17,7 @@ from edge_ad.toolchain.workspace import BuildPlan
 from tests import naive
 
 CHANNELS = tuple(Channel(name) for name in "abc")
-SHAPE = Architecture(5, 3, (4,), (4,))
+SHAPE = LstmArchitecture(5, 3, (4,), (4,))
 PLAN = BuildPlan(RecordingFormat(CHANNELS, TrainSpan(rows=80)), BuildSettings(window_length=5), ())
 WEIGHTS = [np.random.default_rng(3).normal(0, 0.3, shape).astype(np.float32) for shape in SHAPE.weight_shapes]
 

@@ -7,7 +7,7 @@ from ai_edge_litert import schema_py_generated as schema
 
 from edge_ad.bundle.manifest import Quantization
 from edge_ad.errors import ConversionError
-from edge_ad.toolchain.architecture import Architecture
+from edge_ad.toolchain.architecture import LstmArchitecture
 from edge_ad.toolchain.convert.converter import convert
 from edge_ad.toolchain.convert.doctor import explain_file
 from edge_ad.toolchain.convert.explain import explain_tflite
@@ -178,7 +178,7 @@ class TestAdvice:
         assert any("int8 weights" in advice for advice in integer.advice)
 
     def test_our_fast_form_of_a_long_window_is_not_told_to_become_it(self):
-        shape = Architecture(40, 2, (4,), (4,))
+        shape = LstmArchitecture(40, 2, (4,), (4,))
         found = explain_tflite(convert(shape, random_weights(shape), "float32", "speed").content)
         assert sum(found.operators.values()) > 300
         text = " ".join(found.advice)

@@ -173,8 +173,8 @@ UNSUPPORTED = {
         r"'both' \(Bidirectional\).*backwards.*train a plain LSTM",
     ),
     "convolutions": (
-        lambda: chain(kinds().Conv1D(8, 3, padding="same", name="c")),
-        r"'c' \(Conv1D\).*TensorFlow's own converter",
+        lambda: autoencoder([kinds().Conv1D(8, 3, padding="same", name="c"), lstm()]),
+        r"'c' \(Conv1D\).*not both in one: train it of one kind",
     ),
     "batch normalization": (
         lambda: autoencoder([kinds().BatchNormalization(name="n"), lstm()]),

@@ -5,6 +5,7 @@ import pytest
 from sklearn.preprocessing import StandardScaler
 
 from edge_ad.bundle.manifest import Channel
+from edge_ad.detect.scaler import fit_scaler
 from edge_ad.errors import DataError
 from edge_ad.toolchain.datasets.formats import RecordingFormat, TrainSpan
 from edge_ad.toolchain.datasets.recording import Recording
@@ -39,6 +40,15 @@ def test_the_scaler_knows_the_train_span_only():
     reference = StandardScaler().fit(whole.samples[:60])
     np.testing.assert_allclose(ours.scaler.offset, reference.mean_, rtol=1e-12)
     np.testing.assert_allclose(ours.scaler.scale, reference.scale_, rtol=1e-9)
+
+
+@pytest.mark.parametrize("kind", ["standard", "min-max", "robust"])
+def test_the_scaler_is_of_the_kind_that_was_asked_for(kind):
+    plan = dataclasses.replace(PLAN, settings=BuildSettings(scaler=kind))
+    ours, expected = prepare(recording(), plan).scaler, fit_scaler(kind, recording().samples[:60])
+    assert ours.kind == kind
+    np.testing.assert_array_equal(ours.offset, expected.offset)
+    np.testing.assert_array_equal(ours.scale, expected.scale)
 
 
 def test_windows_start_at_each_row():

@@ -3,7 +3,7 @@ import pytest
 
 from edge_ad.detect.scaler import Scaler
 from edge_ad.runtime.window_model import WindowModel
-from edge_ad.toolchain.architecture import Architecture
+from edge_ad.toolchain.architecture import LstmArchitecture
 from edge_ad.toolchain.convert.converter import convert
 from edge_ad.toolchain.oracle import reconstruct, window_scores
 from edge_ad.toolchain.rounding import FACTOR, RankedError, float32_scores, judge, rank_errors
@@ -13,7 +13,7 @@ MARGIN = 1e-4
 
 def network(window_length, gain, seed=0):
     """An untrained relu LSTM; with a gain above 1 it enlarges what comes in, its own rounding included."""
-    shape = Architecture(window_length, 3, (8,), (8,))
+    shape = LstmArchitecture(window_length, 3, (8,), (8,))
     rng = np.random.default_rng(seed)
     weights = [rng.normal(0, gain / np.sqrt(s[0]), s).astype(np.float32) for s in shape.weight_shapes]
     windows = rng.normal(size=(120, window_length, 3)).astype(np.float32)
@@ -72,7 +72,7 @@ def test_the_ways_are_the_same_network_with_other_roundings():
 
 
 def test_layers_of_different_sizes_are_reordered_each():
-    shape = Architecture(6, 4, (7, 3), (2, 5), "tanh")
+    shape = LstmArchitecture(6, 4, (7, 3), (2, 5), "tanh")
     rng = np.random.default_rng(0)
     weights = [rng.normal(0, 0.5, s).astype(np.float32) for s in shape.weight_shapes]
     windows = rng.normal(size=(9, 6, 4)).astype(np.float32)

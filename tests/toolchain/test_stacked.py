@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 
 from edge_ad.errors import TrainingError
-from edge_ad.toolchain.architecture import Architecture
+from edge_ad.toolchain.architecture import LstmArchitecture
 from edge_ad.toolchain.settings import TrainingSettings
 from edge_ad.toolchain.stacked import StackedTrainer, TrainingJob
 from edge_ad.toolchain.train import initial_weights, trainer_for
 from tests import naive
 
-SHAPE = Architecture(10, 3, (6,), (6,))
+SHAPE = LstmArchitecture(10, 3, (6,), (6,))
 SETTINGS = TrainingSettings(epochs=8, patience=3, learning_rate=0.01)
-DEEP = Architecture(4, 5, (7, 3), (3, 7), "tanh")
+DEEP = LstmArchitecture(4, 5, (7, 3), (3, 7), "tanh")
 
 
 def job(seed, n=150, shape=SHAPE):
@@ -41,7 +41,7 @@ def same(ours, theirs):
     [
         (SHAPE, SETTINGS),
         (DEEP, TrainingSettings(epochs=4, batch_size=10, learning_rate=0.01, kernel_l2=0.01)),
-        (Architecture(1, 4, (6,), (6,)), TrainingSettings(epochs=5, patience=9, keep="last")),
+        (LstmArchitecture(1, 4, (6,), (6,)), TrainingSettings(epochs=5, patience=9, keep="last")),
     ],
 )
 def test_side_by_side_is_one_by_one(shape, settings):

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 
 from edge_ad.errors import TrainingError
-from edge_ad.toolchain.architecture import Architecture, load_weights, weights_npz
+from edge_ad.toolchain.architecture import LstmArchitecture, load_weights, weights_npz
 from edge_ad.toolchain.settings import TrainingSettings
 from edge_ad.toolchain.tensorflow import load_keras
 from edge_ad.toolchain.train import Trainer, build_keras_model, initial_weights, trainer_for
 from tests import naive
 
-SHAPE = Architecture(10, 3, (6,), (6,))
+SHAPE = LstmArchitecture(10, 3, (6,), (6,))
 SETTINGS = TrainingSettings(epochs=8, patience=3, learning_rate=0.01)
 A, B = "a" * 64, "b" * 64
 

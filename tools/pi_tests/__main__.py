@@ -139,7 +139,7 @@ def _tests_pi(missing: str | None) -> int:
         return 0
     say("tests/pi", "deploying to root file systems")
     return subprocess.run(
-        [sys.executable, "-m", "pytest", "tests/pi"],
+        [sys.executable, "-m", "pytest", "tests/pi", "-n", "2", "--dist", "loadfile", "--durations", "12"],
         cwd=ROOT,
         env=os.environ | {"EDGE_AD_PI_TESTS": "1"},
         check=False,

@@ -58,6 +58,8 @@ class _Search:
         self._ranges = {headroom: self._traced(headroom) for headroom in HEADROOMS}
         most = max(1, min(_LARGEST_SEARCH, _MOST_SAMPLES // architecture.window_length))
         step = -(-len(windows) // most)
+        there = {_group(name) for name in self._ranges[HEADROOMS[0]]}
+        self._groups = [group for group in GROUPS[1:] if group in there]
         self._normal = windows[::step]
         self._unlike = synthetic_anomalies(windows[::step])
         self._expected = self._alarm_levels(lambda w: reconstruct(architecture, weights, w))
@@ -68,8 +70,8 @@ class _Search:
 
     def run(self) -> dict[str, float]:
         """Headrooms by group. Raises ConversionError where no candidate can be run."""
-        best = self._best(dict.fromkeys(GROUPS[1:], 1.0), "all")
-        for group in GROUPS[1:]:
+        best = self._best(dict.fromkeys(self._groups, 1.0), "all")
+        for group in self._groups:
             best = self._best(best, group)
         return best
 
@@ -137,7 +139,7 @@ class _Search:
 
 
 def _key(headrooms: dict[str, float]) -> tuple[float, ...]:
-    return tuple(headrooms[group] for group in GROUPS[1:])
+    return tuple(headrooms.values())
 
 
 def _group(name: str) -> str:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from edge_ad.toolchain.architecture import Architecture, Weights, lstm_layers
+from edge_ad.toolchain.architecture import LstmArchitecture, Weights, lstm_layers
 from edge_ad.toolchain.convert.operators import GraphWriter
 
 
-def compact_model(architecture: Architecture, weights: Weights, *, int8: bool) -> bytes:
+def compact_model(architecture: LstmArchitecture, weights: Weights, *, int8: bool) -> bytes:
     """A `.tflite` file of an autoencoder; its LSTM states must be reset before every window.
 
     The stock converter never fuses an LSTM with relu, yet the kernel runs one: its activation is an

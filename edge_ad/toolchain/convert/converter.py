@@ -9,12 +9,13 @@ from numpy.typing import NDArray
 
 from edge_ad.bundle.manifest import Calibration, FormEntry, Precision
 from edge_ad.errors import ConversionError
-from edge_ad.toolchain.architecture import Architecture, Weights
+from edge_ad.toolchain.architecture import Architecture, LstmArchitecture, PatchArchitecture, Weights
 from edge_ad.toolchain.convert.admission import check_admissible
 from edge_ad.toolchain.convert.calibration import calibrated_model
 from edge_ad.toolchain.convert.choose import choose_form, measure_forms
 from edge_ad.toolchain.convert.compact import compact_model
 from edge_ad.toolchain.convert.fast import fast_model
+from edge_ad.toolchain.convert.patches import patch_model
 from edge_ad.toolchain.settings import Optimize
 
 
@@ -24,7 +25,8 @@ class ConvertedModel:
 
     content: bytes
     form: str
-    """`compact` (fused LSTM operators), `fast` (restructured graph) or `integer`."""
+    """`compact` (fused LSTM operators), `fast` (restructured graph), `patches` (dense layers on gathered
+    rows) or `integer`."""
     calibration: Calibration | None = None
     """Of an integer-only model."""
     measured_forms: tuple[FormEntry, ...] = ()
@@ -48,7 +50,7 @@ def convert(
     `int8` stores weights as int8 and computes on float activations; `int8-full` is integer-only, int8 in
     and out, and is calibrated on `(n, window_length, n_channels)` scaled training windows. `optimize` is
     for `size` (fused LSTM operators), for `speed` (restructured graph), or `auto`: both are measured.
-    Integer-only models have one form.
+    Integer-only models, and all without LSTM layers, have one form.
     """
     _check_weights(architecture, weights)
     if precision == "int8-full":
@@ -57,6 +59,10 @@ def convert(
         content, calibration = calibrated_model(architecture, weights, training_windows)
         return ConvertedModel(content, "integer", calibration)
     int8 = precision == "int8"
+    if isinstance(architecture, PatchArchitecture):
+        content = patch_model(architecture, weights, int8=int8)
+        check_admissible(architecture, content)
+        return ConvertedModel(content, "patches")
     if optimize == "size":
         return _compact(architecture, weights, int8=int8)
     fast = _fast(architecture, weights, int8=int8)
@@ -68,13 +74,13 @@ def convert(
     return ConvertedModel(chosen.content, chosen.form, measured_forms=measured)
 
 
-def _compact(architecture: Architecture, weights: Weights, *, int8: bool) -> ConvertedModel:
+def _compact(architecture: LstmArchitecture, weights: Weights, *, int8: bool) -> ConvertedModel:
     content = compact_model(architecture, weights, int8=int8)
     check_admissible(architecture, content, stateful=True)
     return ConvertedModel(content, "compact")
 
 
-def _fast(architecture: Architecture, weights: Weights, *, int8: bool) -> ConvertedModel:
+def _fast(architecture: LstmArchitecture, weights: Weights, *, int8: bool) -> ConvertedModel:
     content = fast_model(architecture, weights, int8=int8)
     try:
         check_admissible(architecture, content)

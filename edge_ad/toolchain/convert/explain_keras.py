@@ -52,7 +52,7 @@ class FormEstimate:
     """One form that edge_ad can give a model."""
 
     form: str
-    """`compact`, `fast` or `integer`."""
+    """`compact`, `fast`, `patches` or `integer`."""
     precision: Precision
     is_estimate: bool
     """Whether its size may change by some bytes, with the ranges of real windows."""
@@ -200,9 +200,13 @@ def _notes(
 
 def _forms(architecture: Architecture, weights: Weights) -> Iterator[FormEstimate]:
     """Those that can hold the weights."""
+    told = set()
     for precision, optimize in _FORMS:
         with contextlib.suppress(ConversionError):
             converted = convert(architecture, weights, precision, optimize)
+            if (converted.form, precision) in told:  # there is one for both
+                continue
+            told.add((converted.form, precision))
             yield FormEstimate(converted.form, precision, False, explain_tflite(converted.content))
     # Its ranges come from training windows, which are not in the file; its size hardly depends on them.
     shape = (16, architecture.window_length, architecture.n_channels)

@@ -14,12 +14,12 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_ad.toolchain.architecture import Architecture, Weights, lstm_layers
+from edge_ad.toolchain.architecture import LstmArchitecture, Weights, lstm_layers
 from edge_ad.toolchain.convert.flatbuffer import Options
 from edge_ad.toolchain.convert.operators import GraphWriter
 
 
-def fast_model(architecture: Architecture, weights: Weights, *, int8: bool) -> bytes:
+def fast_model(architecture: LstmArchitecture, weights: Weights, *, int8: bool) -> bytes:
     """A `.tflite` file of an autoencoder; every operator of it has a float kernel in XNNPACK."""
     return _FastGraph(architecture, weights, int8=int8).to_bytes()
 
@@ -27,7 +27,7 @@ def fast_model(architecture: Architecture, weights: Weights, *, int8: bool) -> b
 class _FastGraph:
     """Builds the graph of one autoencoder, layer by layer."""
 
-    def __init__(self, architecture: Architecture, weights: Weights, *, int8: bool) -> None:
+    def __init__(self, architecture: LstmArchitecture, weights: Weights, *, int8: bool) -> None:
         self._architecture = architecture
         self._layers = lstm_layers(weights)
         self._dense = weights[-2:]
@@ -55,8 +55,7 @@ class _FastGraph:
             graph.constant(bias),
             (steps, shape.n_channels),
         )
-        whole = (1, steps, shape.n_channels)
-        outputs = graph.operator("RESHAPE", [flat, graph.constant(np.array(whole, np.int32))], whole)
+        outputs = graph.reshape(flat, (1, steps, shape.n_channels))
         return graph.to_bytes(inputs, outputs)
 
     def _project(self, inputs: int, layer: Sequence[NDArray[np.float32]], rows: int) -> int:

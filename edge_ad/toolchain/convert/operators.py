@@ -1,4 +1,4 @@
-"""Building a graph operator by operator: what the two forms of the network have in common."""
+"""Building a graph operator by operator: what the float graphs of all networks have in common."""
 
 from __future__ import annotations
 
@@ -97,6 +97,24 @@ class GraphWriter:
         """`inputs` with the given rows of its axis 1."""
         indices = self.constant(np.array(rows, np.int32))
         return self.operator("GATHER", [inputs, indices], shape, Options("Gather", (("axis", 1),)))
+
+    def reshape(self, inputs: int, shape: tuple[int, ...]) -> int:
+        """The same numbers in another shape."""
+        return self.operator("RESHAPE", [inputs, self.constant(np.array(shape, np.int32))], shape)
+
+    def zeros_below(self, inputs: int, shape: tuple[int, ...]) -> int:
+        """`(1, rows, width)` with a row of zeros at its end: a number times nothing, since constants are no
+        values that could be put there.
+        """
+        _, rows, width = shape
+        begin, size = (self.constant(np.array(at, np.int32)) for at in ([0, 0, 0], [1, 1, 1]))
+        number = self.operator("SLICE", [inputs, begin, size], (1, 1, 1), Options("Slice"))
+        nothing = self.constant(np.zeros((width, 1), np.float32)), self.constant(np.zeros(width, np.float32))
+        parts = [self.reshape(inputs, (rows, width)), self.dense(number, *nothing, (1, width))]
+        options = Options("Concatenation", (("axis", 0),))
+        return self.reshape(
+            self.operator("CONCATENATION", parts, (rows + 1, width), options), (1, rows + 1, width)
+        )
 
     def dense(self, inputs: int, weight: int, bias: int, shape: tuple[int, ...]) -> int:
         """A dense layer on the last axis; `shape` is that of the output, of two or three axes."""

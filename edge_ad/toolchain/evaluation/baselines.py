@@ -19,6 +19,7 @@ from edge_ad.detect.scaler import fit_standard
 from edge_ad.detect.window import sliding_windows, usable
 from edge_ad.errors import DataError
 from edge_ad.toolchain.datasets.recording import Recording
+from edge_ad.toolchain.evaluation.tally import Alarms
 from edge_ad.toolchain.parity import decide
 from edge_ad.toolchain.report.baselines import mean_amplitude
 
@@ -136,11 +137,19 @@ def baseline_alarms(
     recording: Recording,
     whole: NDArray[np.bool_],
     alarm: AlarmRuleEntry,
-) -> dict[str, NDArray[np.bool_]]:
-    """Alarms on the test rows by both rules, `(n_test,)` each, of a baseline that scores."""
+) -> dict[str, Alarms]:
+    """Alarms on the test rows by both rules, of a baseline that scores."""
     if baseline.score is None:
         raise ValueError(f"{baseline.name} has no scores")
     scores, limit = baseline.score(learned.windows, learned.train)
     rule = AlarmRule(limit, alarm.k, alarm.n, alarm.clear_ratio)
     window_length = learned.windows.shape[1]
-    return decide(scores, whole, rule, window_length=window_length, tested=recording.tested)
+    found = decide(scores, whole, rule, window_length=window_length, tested=recording.tested)
+    within = np.zeros(len(recording), bool)
+    with np.errstate(invalid="ignore"):
+        within[window_length - 1 :] = whole & (scores <= limit)
+    leaderboard, streaming = found["leaderboard"], found["streaming"]
+    return {
+        "leaderboard": Alarms(leaderboard, ~leaderboard, alarm.hold_off_s),
+        "streaming": Alarms(streaming, within[recording.tested] & ~streaming, alarm.hold_off_s),
+    }

@@ -23,10 +23,11 @@ from edge_ad.toolchain.evaluation.inputs import (
     check_alike,
     choose_reading,
     find_sources,
-    header,
+    groups_of,
     open_bundle,
+    require_labels,
 )
-from edge_ad.toolchain.evaluation.protocol import choices, evaluation_caveats
+from edge_ad.toolchain.evaluation.protocol import choices, evaluation_caveats, left_over
 from edge_ad.toolchain.evaluation.result import (
     ALL,
     UNTOUCHED,
@@ -37,7 +38,7 @@ from edge_ad.toolchain.evaluation.result import (
     RunResult,
     ScopeResult,
 )
-from edge_ad.toolchain.evaluation.tally import LabelledRows, Tally, tally
+from edge_ad.toolchain.evaluation.tally import LabelledRows, Tally, continuous, tally
 from edge_ad.toolchain.parity import RULES
 from edge_ad.toolchain.pool import run_tasks
 from edge_ad.toolchain.report.baselines import AssetBaselines, best_position
@@ -62,6 +63,34 @@ class Wanted:
     with_baselines: bool = True
 
 
+@dataclass(frozen=True)
+class Inputs:
+    """The recordings that are judged, and how they are read."""
+
+    sources: tuple[Source, ...]
+    reading: Reading
+
+
+def check_inputs(data: Path, run: Run, wanted: Wanted) -> Inputs:
+    """What can be told to be wrong before any work is done: recordings, labels, groups, form.
+
+    Raises BundleError, ConfigurationError, DataError.
+    """
+    sources = find_sources(data)
+    reading = choose_reading(sources, run, wanted.preset, wanted.format_file, wanted.label, wanted.train_rows)
+    groups = groups_of(sources)
+    if unknown := sorted(set(wanted.labels_of or ()) - set(groups)):
+        raise ConfigurationError(
+            f"--labels-of {', '.join(unknown)}: no such folder of recordings in {data}; "
+            f"there are: {', '.join(groups) or 'none'}"
+        )
+    require_labels(sources, reading)
+    if wanted.variant is not None:
+        path = run.bundle_of(sources[0])
+        check_variant(open_bundle(path).manifest, wanted.variant, path)
+    return Inputs(sources, reading)
+
+
 def evaluate_bundles(
     data: Path,
     runs: Sequence[Run],
@@ -74,11 +103,9 @@ def evaluate_bundles(
 
     Raises BundleError, ConfigurationError, DataError, InterpreterError.
     """
-    sources = find_sources(data)
     check_alike(runs)
-    reading = choose_reading(
-        sources, runs[0], wanted.preset, wanted.format_file, wanted.label, wanted.train_rows
-    )
+    inputs = check_inputs(data, runs[0], wanted)
+    sources, reading = inputs.sources, inputs.reading
     path = runs[0].bundle_of(sources[0])
     manifest = open_bundle(path).manifest
     chosen = [
@@ -101,8 +128,6 @@ def evaluate_bundles(
     ]
     examined = _examine_all(tasks, jobs, progress)
     labelled = [(found, found.rows) for found in examined if found.rows is not None]
-    if not labelled:
-        raise _no_labels(sources[0], reading)
     if not any(rows.labels.any() for _, rows in labelled):
         raise DataError(
             f"no row of {data} after the train spans is labelled as anomalous, so there is nothing to find; "
@@ -110,7 +135,7 @@ def evaluate_bundles(
         )
     if wanted.with_baselines:
         _add_unscored(labelled)
-    return _evaluation(data, wanted, sources, reading, manifest, chosen, labelled)
+    return _evaluation(data, wanted, sources, reading, manifest, chosen, examined, labelled)
 
 
 @dataclass(frozen=True)
@@ -126,7 +151,6 @@ class Chosen:
 def _variants(manifest: Manifest, wanted: str | None, path: Path) -> tuple[str, ...]:
     """The form that is evaluated, and one of each other model in the bundle, if possible as precise."""
     name = wanted or manifest.default_variant
-    check_variant(manifest, name, path)
     chosen = manifest.variant(name)
     beside: dict[str, str] = {}
     for entry in manifest.variants:
@@ -180,17 +204,6 @@ def _line(found: Examined) -> str:
     return f"{len(found.rows.labels)} rows" + ("" if f1 is None else f", streaming F1 {f1:.3f}")
 
 
-def _no_labels(first: Source, reading: Reading) -> DataError:
-    column = reading.format.label_column
-    missing = (
-        f"has no column {column!r} of labels" if column else "has no column that is known to hold labels"
-    )
-    columns = ", ".join(header(first.path, reading.format.input))
-    return DataError(
-        f"{first.path} {missing}, 1 where a row is anomalous: name it with --label; line 1 has: {columns}"
-    )
-
-
 def _add_unscored(labelled: Sequence[tuple[Examined, LabelledRows]]) -> None:
     """The baselines that need no scores; the position is that which fits all labels best."""
     start, end, _ = best_position(
@@ -199,7 +212,8 @@ def _add_unscored(labelled: Sequence[tuple[Examined, LabelledRows]]) -> None:
     for found, rows in labelled:
         places = found.train_rows + 1 + np.arange(len(rows.labels))
         always, at_place = (
-            tally(rows, flags) for flags in (np.ones(len(places), bool), (places >= start) & (places <= end))
+            tally(rows, continuous(flags))
+            for flags in (np.ones(len(places), bool), (places >= start) & (places <= end))
         )
         found.tallies[ALWAYS_ON.name, 0] = dict.fromkeys(RULES, always)
         found.tallies[POSITION.name, 0] = dict.fromkeys(RULES, at_place)
@@ -212,17 +226,12 @@ def _evaluation(
     reading: Reading,
     manifest: Manifest,
     chosen: Sequence[Chosen],
+    examined: Sequence[Examined],
     labelled: Sequence[tuple[Examined, LabelledRows]],
 ) -> Evaluation:
     runs = chosen[0].runs
     protocol = _protocol(runs[0], wanted)
-    groups = tuple(dict.fromkeys(found.source.group for found, _ in labelled if found.source.group))
-    unknown_groups = set(wanted.labels_of or ()) - set(groups)
-    if unknown_groups:
-        raise ConfigurationError(
-            f"--labels-of {', '.join(sorted(unknown_groups))}: no such folder of recordings in {data}; "
-            f"there are: {', '.join(groups) or 'none'}"
-        )
+    groups = groups_of([found.source for found, _ in labelled])
     touched = set(protocol.labels_of) & set(groups)
     untouched = tuple(group for group in groups if group not in touched) if touched else ()
     detectors = tuple(_detectors(chosen, labelled, wanted.with_baselines))
@@ -245,19 +254,27 @@ def _evaluation(
         groups=groups,
         untouched=untouched,
         choices=tuple(
-            choices(protocol, reading.format, with_position=wanted.with_baselines, n_runs=len(runs))
+            choices(
+                protocol,
+                reading.format,
+                [found for found, _ in labelled],
+                runs,
+                manifest.scoring(chosen[0].variant),
+                with_position=wanted.with_baselines,
+            )
         ),
-        caveats=tuple(
-            evaluation_caveats(
+        caveats=(
+            *evaluation_caveats(
                 runs[0].plan,
                 reading.preset,
                 reading.format,
                 manifest,
-                sources,
+                examined,
                 counts,
                 unknown_share=sum(found.n_unknown for found, _ in labelled) / n_rows,
                 n_unlabelled=len(sources) - len(labelled),
-            )
+            ),
+            *left_over(list({run.name: run for found in chosen for run in found.runs}.values()), sources),
         ),
         scopes=tuple(
             ScopeResult(

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_ad.bundle.bundle import Bundle
-from edge_ad.bundle.manifest import Manifest
+from edge_ad.bundle.manifest import ControlLimit, Manifest
 from edge_ad.errors import ConfigurationError, DataError
 from edge_ad.runtime.detector import Detector
 from edge_ad.runtime.sources.csv_lines import CsvLines
@@ -57,6 +57,13 @@ class Examined:
     """Test rows on which the first run's form had no whole window."""
     tallies: dict[tuple[str, int], dict[str, Tally]]
     """By name and run; then by rule. Baselines, which are the same for all runs, are of run 0."""
+    learned_rows: int | None = None
+    """First rows of this very recording that the bundle which is evaluated was made from; None where it was
+    made from another one."""
+    limits: dict[tuple[Path, str], ControlLimit] = dataclasses.field(default_factory=dict)
+    """By bundle and form, of the detector that is evaluated."""
+    digest: str = ""
+    """SHA-256 of the recording."""
 
 
 def examine(task: Task) -> Examined:
@@ -66,7 +73,7 @@ def examine(task: Task) -> Examined:
     manifest = bundles[path].manifest
     recording = _read(task, manifest, path)
     if recording.labels is None:
-        return Examined(task.source, None, recording.train_rows, 0, {})
+        return Examined(task.source, None, recording.train_rows, 0, {}, digest=recording.sha256)
     tested = recording.tested
     rows = LabelledRows(
         recording.times[tested],
@@ -81,7 +88,21 @@ def examine(task: Task) -> Examined:
     }
     if task.with_baselines:
         _add_baselines(tallies, rows, recording, judged[0], manifest)
-    return Examined(task.source, rows, recording.train_rows, judged[0].n_unknown, tallies)
+    provenance, evaluated = manifest.provenance, task.judges[0].detector
+    return Examined(
+        task.source,
+        rows,
+        recording.train_rows,
+        judged[0].n_unknown,
+        tallies,
+        learned_rows=provenance.train_rows if provenance.data_sha256 == recording.sha256 else None,
+        limits={
+            (judge.path, judge.variant): bundles[judge.path].manifest.variant(judge.variant).limit
+            for judge in task.judges
+            if judge.detector == evaluated
+        },
+        digest=recording.sha256,
+    )
 
 
 def _add_baselines(
@@ -95,7 +116,7 @@ def _add_baselines(
     for baseline in BASELINES:
         if baseline.score is not None:
             alarms = baseline_alarms(baseline, learned, recording, first.whole, manifest.alarm_rule)
-            tallies[baseline.name, 0] = {rule: tally(rows, flags) for rule, flags in alarms.items()}
+            tallies[baseline.name, 0] = {rule: tally(rows, found) for rule, found in alarms.items()}
 
 
 def _judgement(judge: Judge, bundle: Bundle, recording: Recording) -> Judgement:
@@ -112,7 +133,8 @@ def _judgement(judge: Judge, bundle: Bundle, recording: Recording) -> Judgement:
             f"{judge.path} has learned from the first {learned.train_rows} rows of this very recording, and "
             f"only {recording.train_rows} are not judged: give --train-rows {learned.train_rows} or more"
         )
-    return judge_recording(Detector.load(bundle, judge.variant), recording, manifest.window_length)
+    detector, hold_off_s = Detector.load(bundle, judge.variant), manifest.alarm_rule.hold_off_s
+    return judge_recording(detector, recording, manifest.window_length, hold_off_s)
 
 
 def check_variant(manifest: Manifest, variant: str, path: Path) -> None:

@@ -50,6 +50,11 @@ def find_sources(data: Path) -> tuple[Source, ...]:
     return tuple(found)
 
 
+def groups_of(sources: Sequence[Source]) -> tuple[str, ...]:
+    """The folders of recordings, each once."""
+    return tuple(dict.fromkeys(source.group for source in sources if source.group))
+
+
 @dataclass
 class Run:
     """Bundles that were made together: those of a build, of a folder, or a single one for all recordings."""
@@ -180,10 +185,6 @@ def choose_reading(
     else:
         found = _recognized(first) or _as_the_bundle(first, run.bundle_of(sources[0]))
     changed = found.format
-    if changed.train.share is not None:
-        raise ConfigurationError(
-            "rows that were drawn at random to train on leave no course of time to judge: give --train-rows"
-        )
     try:
         if label is not None:
             changed = dataclasses.replace(changed, label_column=label)
@@ -191,7 +192,28 @@ def choose_reading(
             changed = dataclasses.replace(changed, train=TrainSpan(rows=train_rows))
     except ValueError as error:
         raise ConfigurationError(f"--label {label}: {error}") from error
+    if changed.train.share is not None:
+        raise ConfigurationError(
+            "rows that were drawn at random to train on leave no course of time to judge: give --train-rows"
+        )
     return dataclasses.replace(found, format=changed)
+
+
+def require_labels(sources: Sequence[Source], reading: Reading) -> None:
+    """Raises DataError where no recording has the column of labels, so that there would be nothing to judge
+    by once the work is done.
+    """
+    column, layout = reading.format.label_column, reading.format.input
+    if column is not None and any(column in header(source.path, layout) for source in sources):
+        return
+    missing = (
+        f"has no column {column!r} of labels" if column else "has no column that is known to hold labels"
+    )
+    first = sources[0].path
+    raise DataError(
+        f"{first} {missing}, 1 where a row is anomalous: name it with --label; line 1 has: "
+        f"{', '.join(header(first, layout))}"
+    )
 
 
 def _recognized(path: Path) -> Reading | None:

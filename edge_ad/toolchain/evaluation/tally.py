@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_ad.toolchain.episodes import episodes
+from edge_ad.toolchain.episodes import episodes, joined_episodes
 from edge_ad.toolchain.evaluation.nab import Changepoints, changepoints
 from edge_ad.toolchain.evaluation.ranges import Affiliation, affiliations
 from edge_ad.toolchain.metrics import Confusion, confusion
@@ -37,7 +37,7 @@ class Tally:
     n_on_before: int = 0
     """Anomalies at whose first row the alarm was on already since the row before: found by no merit."""
     n_episodes: int = 0
-    """Alarm episodes: alarmed rows without a break."""
+    """Alarm episodes: as a device counts them, its hold-off included."""
     affiliations: tuple[Affiliation, ...] = ()
     """One for each anomaly."""
     changepoints: Changepoints = Changepoints()
@@ -53,19 +53,35 @@ class Tally:
         )
 
 
-def tally(rows: LabelledRows, alarms: NDArray[np.bool_]) -> Tally:
+@dataclass(frozen=True)
+class Alarms:
+    """What a detector says of the rows after a train span, in order of time."""
+
+    on: NDArray[np.bool_]
+    """`(n,)`: there is an alarm."""
+    ending: NDArray[np.bool_]
+    """`(n,)`: the row may end an episode; its score is known and within the limit."""
+    hold_off_s: float = 0.0
+    """An alarm within this time of the last one belongs to the same episode."""
+
+
+def continuous(on: NDArray[np.bool_]) -> Alarms:
+    """Alarms `(n,)` of what has no scores, or no notion of rows without one."""
+    return Alarms(on, ~on)
+
+
+def tally(rows: LabelledRows, alarms: Alarms) -> Tally:
     """Judge `(n,)` alarms. Never point-adjusted: an alarm is worth the rows it is on."""
-    labels = rows.labels
+    labels, on = rows.labels, alarms.on
+    alarmed = joined_episodes(rows.times, on, alarms.ending, alarms.hold_off_s)
     starts = [start for start, _ in episodes(labels)]
     return Tally(
-        counts=confusion(labels, alarms),
-        detection=detection(rows.times, labels, alarms, rows.period_s),
-        n_on_before=sum(start > 0 and bool(alarms[start - 1] and alarms[start]) for start in starts),
-        n_episodes=len(episodes(alarms)),
-        affiliations=affiliations(labels, alarms),
+        counts=confusion(labels, on),
+        detection=detection(rows.times, labels, on, rows.period_s, alarmed),
+        n_on_before=sum(start > 0 and bool(on[start - 1] and on[start]) for start in starts),
+        n_episodes=len(alarmed),
+        affiliations=affiliations(labels, on),
         changepoints=(
-            Changepoints()
-            if rows.changepoints is None
-            else changepoints(rows.times, rows.changepoints, alarms)
+            Changepoints() if rows.changepoints is None else changepoints(rows.times, rows.changepoints, on)
         ),
     )

@@ -21,6 +21,7 @@ from edge_ad.bundle.archive import sha256
 from edge_ad.bundle.bundle import unpack
 from edge_ad.errors import EdgeAdError, GateFailedError
 from edge_ad.toolchain.datasets.recording import read_recording
+from edge_ad.toolchain.distill import train_networks
 from edge_ad.toolchain.fleet.figures import gate_figures, quality_figures
 from edge_ad.toolchain.fleet.plan import FleetPlan
 from edge_ad.toolchain.fleet.record import AssetRecord
@@ -30,9 +31,8 @@ from edge_ad.toolchain.gate import require_passed, run_gate
 from edge_ad.toolchain.pack import pack_bundles
 from edge_ad.toolchain.preparation import Prepared, prepare
 from edge_ad.toolchain.records import Records
-from edge_ad.toolchain.stacked import TrainingJob, stacked_trainer_for
 from edge_ad.toolchain.steps import Task, VariantTask, convert_model, evaluate_model, save_training
-from edge_ad.toolchain.train import initial_weights, trainer_for
+from edge_ad.toolchain.train import trainer_for
 from edge_ad.toolchain.workspace import AssetSource, BuildPlan, Workspace
 
 MEMORY_FOLDER = Path("/dev/shm")  # noqa: S108  as the scratch folder is private
@@ -122,20 +122,17 @@ def _start(plan: FleetPlan, source: Source, folder: Path) -> _Asset:
 
 
 def _train(assets: list[_Asset], model: str) -> None:
-    """Train one model of every asset, side by side."""
+    """Train one model of every asset, side by side if it can be."""
     if not assets:
         return
     plan = assets[0].plan
     architecture, settings = plan.architecture(model), plan.settings.training
-    jobs = []
-    for asset in assets:
-        initial = initial_weights(architecture, settings.seed, asset.prepared.recording.sha256)
-        jobs.append(TrainingJob(asset.prepared.windows[asset.prepared.fit], initial))
     start = time.process_time()
-    stack = stacked_trainer_for(architecture, settings.batch_size, settings.kernel_l2)
-    results = stack.fit(jobs, settings)
-    share = (time.process_time() - start) / len(assets)
     network = trainer_for(architecture, settings.batch_size, settings.kernel_l2)
+    windows = [asset.prepared.windows[asset.prepared.fit] for asset in assets]
+    digests = [asset.prepared.recording.sha256 for asset in assets]
+    results = train_networks(network, architecture, windows, settings, digests)
+    share = (time.process_time() - start) / len(assets)
     for asset, result in zip(assets, results, strict=True):
         asset.record = replace(asset.record, seconds=asset.record.seconds + share)
         with asset.step():

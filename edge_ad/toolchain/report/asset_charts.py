@@ -43,13 +43,14 @@ def course(facts: AssetFacts) -> Course:
         labels=facts.recording.labels,
         in_train=facts.recording.in_train,
         period_s=facts.period_s,
+        score=facts.score,
     )
 
 
 def score_distribution(facts: AssetFacts) -> Chart:
     """How the scores of training, normal and anomalous windows lie about the limit."""
     return distribution_chart(
-        f"{facts.name}-scores", f"of {facts.name} by {facts.default.name}", score_classes(facts)
+        f"{facts.name}-scores", f"of {facts.name} by {facts.default.name}", facts.score, score_classes(facts)
     )
 
 
@@ -80,7 +81,7 @@ def training_curves(facts: AssetFacts, model: str) -> Chart:
         f"from {losses[0]:.3g} to {losses[-1]:.3g}; on those held out it is lowest in epoch {best + 1}: "
         f"{validation[best]:.3g}.",
         x_label="epoch",
-        y_label="mean absolute error",
+        y_label="training loss (mean absolute error)",
         x=np.arange(1.0, len(losses) + 1),
         series=(Series("training", losses, 0), Series("validation", validation, 1, 1)),
         marks=(Limit(best + 1.0, "lowest"),),

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
-from edge_ad.bundle.manifest import Channel, Manifest, MetricsEntry, VariantEntry
+from edge_ad.bundle.manifest import Channel, Manifest, MetricsEntry, ModelEntry, ModelKind, VariantEntry
 from edge_ad.detect.limit import LimitRule
 from edge_ad.text import number, percent, printable
 from edge_ad.toolchain.datasets.fetch import skab_files
@@ -28,6 +28,7 @@ _PUMP = CardSettings(
     intended_use="trying edge_ad out",
 )
 _UNCHECKED = "UNCHECKED: packed although the parity gate failed or did not run."
+_KINDS: dict[ModelKind, str] = {"lstm": "LSTM", "conv": "convolutional", "dense": "dense"}
 _KEPT: dict[Literal["best", "last"], str] = {
     "best": "the epoch with the best validation loss",
     "last": "the last epoch",
@@ -157,8 +158,8 @@ def _quality(
 def _making(manifest: Manifest, plan: BuildPlan) -> list[str]:
     training, limit = plan.settings.training, plan.settings.limit
     models = [
-        f"- Model `{model.name}`: LSTM autoencoder, units {_numbers(model.encoder_units)} and "
-        f"{_numbers(model.decoder_units)}, {model.activation}, {model.n_parameters} parameters"
+        f"- Model `{model.name}`: {_KINDS[model.kind]} autoencoder, {_units(model)}, {model.activation}, "
+        f"{model.n_parameters} parameters"
         for model in manifest.models
     ]
     forms = ", ".join(f"{variant.name} {variant.form}" for variant in manifest.variants)
@@ -172,7 +173,8 @@ def _making(manifest: Manifest, plan: BuildPlan) -> list[str]:
         f"- Training: adam on the mean absolute error, learning rate {training.learning_rate:g}, batches of "
         f"{training.batch_size}, at most {training.epochs} epochs, the last "
         f"{100 * training.validation_share:g} % of the windows held out, patience {training.patience}; "
-        f"weights of {_KEPT[training.keep]} kept{_regularized(training.kernel_l2)}",
+        f"weights of {_KEPT[training.keep]} kept{_regularized(training.kernel_l2)}"
+        f"{_taught(training.teachers)}",
         f"- Seed: {training.seed}, together with the recording's digest",
         f"- Windows of {manifest.window_length} samples; {manifest.scaler.kind} scaler, fitted on the "
         "training rows",
@@ -190,6 +192,10 @@ def _making(manifest: Manifest, plan: BuildPlan) -> list[str]:
 
 def _regularized(kernel_l2: float) -> str:
     return f"; L2 of {kernel_l2:g} on the first kernel" if kernel_l2 else ""
+
+
+def _taught(teachers: int) -> str:
+    return f"; learned the mean reconstruction of {teachers} of its kind" if teachers else ""
 
 
 def _limit(rule: LimitRule) -> str:
@@ -246,6 +252,11 @@ def _range(channel: Channel) -> str:
         return "-"
     ends = ("" if end is None else f"{end:g}" for end in (channel.low, channel.high))
     return " … ".join(ends).strip()
+
+
+def _units(model: ModelEntry) -> str:
+    parts = [_numbers(units) for units in (model.encoder_units, model.decoder_units) if units]
+    return f"units {' and '.join(parts)}"
 
 
 def _numbers(values: Sequence[int]) -> str:

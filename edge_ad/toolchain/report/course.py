@@ -40,6 +40,8 @@ class Course:
     """`(n,)`: the rows that the models were trained on; none where that was another recording."""
     period_s: float
     """A row stands for so long."""
+    score: str
+    """What makes a score of the form that decides, in words."""
 
 
 def timeline(course: Course) -> Chart:
@@ -59,7 +61,8 @@ def timeline(course: Course) -> Chart:
         name=f"{course.name}-timeline",
         title="Score over time",
         text=f"Score of {course.name} by {deciding} over {len(course.times)} rows, as a multiple of its UCL. "
-        f"It rises to {highest:.3g} times the UCL. {' and '.join(found)}, listed below.",
+        f"It is the {course.score}, and rises to {highest:.3g} times the UCL. {' and '.join(found)}, listed "
+        "below.",
         x_label="time (UTC)",
         y_label="score / UCL",
         x=course.times[rows],

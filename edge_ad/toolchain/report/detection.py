@@ -73,8 +73,17 @@ class Detection:
         return self.n_false / self.normal_s * 3600 if self.normal_s else None
 
 
-def detection(times: NDArray[np.float64], labels: Flags, alarms: Flags, period_s: float) -> Detection:
-    """Of `(n,)` test rows. A row stands for `period_s` seconds."""
+def detection(
+    times: NDArray[np.float64],
+    labels: Flags,
+    alarms: Flags,
+    period_s: float,
+    alarmed: Sequence[tuple[int, int]] | None = None,
+) -> Detection:
+    """Of `(n,)` test rows. A row stands for `period_s` seconds.
+
+    `alarmed` are the alarm episodes, start and end (exclusive); None: alarmed rows without a break.
+    """
     delays = detection_delays(labels, alarms)
     anomalies = [
         Anomaly(
@@ -85,7 +94,9 @@ def detection(times: NDArray[np.float64], labels: Flags, alarms: Flags, period_s
         )
         for (start, end), delay in zip(episodes(labels), delays, strict=True)
     ]
-    n_false = sum(not labels[start:end].any() for start, end in episodes(alarms))
+    if alarmed is None:
+        alarmed = episodes(alarms)
+    n_false = sum(not (labels & alarms)[start:end].any() for start, end in alarmed)
     return Detection(tuple(anomalies), n_false, float((~labels).sum()) * period_s)
 
 

@@ -28,8 +28,8 @@ def shares(values: NDArray[np.float64], edges: NDArray[np.float64]) -> NDArray[n
     return percent
 
 
-def distribution_chart(name: str, of: str, classes: Mapping[str, NDArray[np.float64]]) -> Chart:
-    """`classes` are scores over their UCL, by what they are of."""
+def distribution_chart(name: str, of: str, score: str, classes: Mapping[str, NDArray[np.float64]]) -> Chart:
+    """`classes` are scores over their UCL, by what they are of; `score` says what makes one."""
     edges = bin_edges(classes)
     heights = {label: shares(values, edges) for label, values in classes.items() if len(values)}
     series = tuple(
@@ -44,7 +44,7 @@ def distribution_chart(name: str, of: str, classes: Mapping[str, NDArray[np.floa
     return Chart(
         name=name,
         title="Distribution of scores",
-        text=f"Scores {of} as multiples of the UCL. {above}.",
+        text=f"Scores {of}, each the {score}, as multiples of the UCL. {above}.",
         x_label="score / UCL",
         y_label="% of windows",
         x=edges,

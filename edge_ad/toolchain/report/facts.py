@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge_ad.bundle.manifest import Precision
-from edge_ad.detect.heads import Heads
-from edge_ad.runtime.window_model import WindowModel
+from edge_ad.detect.fusion import scoring_text
 from edge_ad.toolchain.datasets.recording import Recording
+from edge_ad.toolchain.evaluate import stream_scores
 from edge_ad.toolchain.pack import smallest
 from edge_ad.toolchain.preparation import Prepared, prepare
 from edge_ad.toolchain.records import ConversionRecord, EvaluationRecord, Records, TrainingRecord
@@ -61,6 +62,8 @@ class AssetFacts:
     """The form that a device runs unless told otherwise."""
     which: str
     """How the rows for training were chosen, in words that stand before their number."""
+    score: str
+    """What makes a score of the default form, in words."""
 
     @property
     def channels(self) -> list[str]:
@@ -107,14 +110,13 @@ def asset_facts(workspace: Workspace, plan: BuildPlan, asset: AssetSource) -> As
         recording=recording,
         variants=variants,
         trainings={model: records.training(asset, model) for model in plan.settings.models},
-        contributions=_contributions(
-            workspace, prepared, asset, default, records.training(asset, default.model).heads
-        ),
+        contributions=_decisions(workspace, asset.name, default.name)["contributions"],
         baselines=asset_baselines(prepared, plan),
         detections=detections,
         period_s=plan.format.sample_period_s,
         default=default,
         which=plan.format.train.which,
+        score=scoring_text(records.scoring(asset, default.model)),
     )
 
 
@@ -128,31 +130,15 @@ def _variant(
 ) -> VariantFacts:
     name = variant_name(model, precision)
     evaluation = records.evaluation(asset, model, precision)
-    arrays = load_arrays(workspace.asset_file(asset.name, f"{name}.decisions.npz"))
+    arrays = _decisions(workspace, asset.name, name)
     n_rows, tested = len(prepared.recording), prepared.recording.tested
     scores = np.full(n_rows, np.nan)
-    scores[n_rows - len(prepared.whole) :] = np.where(prepared.whole, arrays["scores"], np.nan)
+    scores[n_rows - len(prepared.whole) :] = np.where(prepared.whole, stream_scores(arrays), np.nan)
     alarms, unknown = np.zeros(n_rows, bool), np.zeros(n_rows, bool)
     alarms[tested], unknown[tested] = arrays["streaming"], arrays["unknown"]
     conversion = records.conversion(asset, model, precision)
     return VariantFacts(name, model, precision, evaluation, conversion, scores, alarms, unknown)
 
 
-def _contributions(
-    workspace: Workspace, prepared: Prepared, asset: AssetSource, variant: VariantFacts, heads: Heads | None
-) -> NDArray[np.float32]:
-    """Shares of the recorded scores, from the shipped model, run again.
-
-    Shares, since they are the same for the sum and the mean of errors.
-    """
-    content = workspace.asset_file(asset.name, f"{variant.name}.tflite").read_bytes()
-    model = WindowModel(content, prepared.scaler, heads or "sum", stateful=variant.conversion.stateful)
-    whole = np.flatnonzero(prepared.whole)
-    found = np.full((len(prepared.recording), model.n_channels), np.nan, np.float32)
-    ours = np.empty((len(whole), model.n_channels), np.float32)
-    windows = np.ascontiguousarray(prepared.windows[whole])[:, np.newaxis]
-    sums = np.array(model.score_each(windows, ours))
-    rows = whole + prepared.windows.shape[1] - 1
-    with np.errstate(divide="ignore", invalid="ignore"):
-        found[rows] = np.where(sums[:, None] > 0, ours / sums[:, None] * variant.scores[rows, None], 0)
-    return found
+def _decisions(workspace: Workspace, asset: str, variant: str) -> dict[str, NDArray[Any]]:
+    return load_arrays(workspace.asset_file(asset, f"{variant}.decisions.npz"))

@@ -50,6 +50,8 @@ class Overview:
     """By variant and rule, over all labelled test rows."""
     detections: dict[str, Detection] = field(default_factory=dict)
     """By variant, over all labelled recordings."""
+    _score: str = ""
+    """What makes a score, in words."""
     _baselines: list[AssetBaselines] = field(default_factory=list)
     _scores: dict[str, list[NDArray[np.float64]]] = field(default_factory=lambda: defaultdict(list))
     _curves: dict[str, list[tuple[CalibrationPoint, ...]]] = field(default_factory=lambda: defaultdict(list))
@@ -57,6 +59,7 @@ class Overview:
     def add(self, facts: AssetFacts) -> None:
         """Take in one more asset."""
         default, tested = facts.default, facts.recording.tested
+        self._score = facts.score
         for variant in facts.variants:
             for rule in ("leaderboard", "streaming"):
                 judged: Confusion | None = getattr(variant.evaluation, rule)
@@ -100,7 +103,7 @@ class Overview:
 
     def _distribution(self) -> Chart:
         classes = {label: np.concatenate(scores) for label, scores in self._scores.items()}
-        return distribution_chart("all-scores", f"of all assets by {self.default}", classes)
+        return distribution_chart("all-scores", f"of all assets by {self.default}", self._score, classes)
 
     def _delays(self) -> Chart:
         """Share of the anomalies that have been noticed within a time."""

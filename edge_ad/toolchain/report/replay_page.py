@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_ad.bundle.manifest import Manifest
+from edge_ad.detect.fusion import scoring_text
 from edge_ad.runtime.latency import STAGES
 from edge_ad.runtime.stream import RunSummary
 from edge_ad.text import number, percent
@@ -97,7 +98,7 @@ def _time_charts(course: Course) -> list[Chart]:
     classes = {"all": ratios[scored]}
     if course.labels is not None:
         classes = {"normal": ratios[scored & ~course.labels], "anomalous": ratios[scored & course.labels]}
-    return [*charts, distribution_chart(f"{course.name}-scores", f"of {course.name}", classes)]
+    return [*charts, distribution_chart(f"{course.name}-scores", f"of {course.name}", course.score, classes)]
 
 
 def _latency_charts(facts: ReplayFacts) -> list[Chart]:
@@ -130,6 +131,7 @@ def _course(facts: ReplayFacts) -> tuple[Course, int]:
         labels=None if facts.labels is None else facts.labels[rows],
         in_train=np.zeros(len(rows), bool),
         period_s=facts.manifest.sample_period_s,
+        score=scoring_text(facts.manifest.scoring(variant)),
     )
     return course, len(times) - len(rows)
 

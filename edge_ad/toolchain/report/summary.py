@@ -9,6 +9,8 @@ from operator import add
 from statistics import median
 
 from edge_ad.bundle.manifest import ControlLimit
+from edge_ad.detect.budget import Sampling
+from edge_ad.toolchain.datasets.fetch import skab_files
 from edge_ad.toolchain.gate import GateRecord
 from edge_ad.toolchain.metrics import Confusion
 from edge_ad.toolchain.parity import RULES
@@ -70,10 +72,12 @@ class Summary:
     caveats: tuple[str, ...]
 
 
-_SKAB_CAVEATS = (
-    "SKAB: mean |z| with no model at all scores F1 0.660 over all 34 recordings.",
+_SKAB_AMPLITUDE = "SKAB: mean |z| with no model at all scores F1 0.660 over all 34 recordings."
+_SKAB_WINDOW, _SKAB_TRAIN_ROWS = 10, 400
+"""What that holds for."""
+_SKAB_POSITION = (
     "SKAB: the position in the file alone (rows 570-970 of each) scores F1 0.929; distrust any result "
-    "that nears it.",
+    "that nears it."
 )
 
 
@@ -125,7 +129,7 @@ def summarize(workspace: Workspace, plan: BuildPlan) -> Summary:
         always_on_f1=_always_on_f1(counts),
         gate_passed=gate.passed if gate else None,
         caveats=(
-            *limit_caveats(plan, limits),
+            *limit_caveats(plan.sampling, limits),
             *caveats(plan, counts, unknown_share, n_unlabelled),
         ),
     )
@@ -162,9 +166,10 @@ def leaderboard_note(window_length: int, alarm: str) -> str:
     return f"The leaderboard rule looks ahead by {ahead} samples, as the published figures do; {device}."
 
 
-def limit_caveats(plan: BuildPlan, limits: Sequence[ControlLimit]) -> list[str]:
-    """What the limits of a build do not promise although they were asked to; each reason once."""
-    sampling = plan.sampling
+def limit_caveats(sampling: Sampling, limits: Sequence[ControlLimit]) -> list[str]:
+    """What limits do not promise although they were asked to, each reason once; windows follow one another
+    as `sampling` says.
+    """
     fallbacks = [limit.budget.fallback for limit in limits if limit.budget and limit.budget.fallback]
     notes = []
     if fallbacks:
@@ -189,8 +194,11 @@ def caveats(plan: BuildPlan, counts: Confusion, unknown_share: float, n_unlabell
         )
     if share is not None and n_unlabelled:
         notes.append(f"{n_unlabelled} of {len(plan.assets)} recordings have no labels; F1 leaves them out.")
-    if plan.preset in ("skab", "skab-best"):
-        notes += _SKAB_CAVEATS
+    published = {file.sha256 for file in skab_files()}
+    if plan.assets and all(asset.sha256 in published for asset in plan.assets):
+        if plan.settings.window_length == _SKAB_WINDOW and plan.format.train.rows == _SKAB_TRAIN_ROWS:
+            notes.append(_SKAB_AMPLITUDE)
+        notes.append(_SKAB_POSITION)
     if plan.preset == "pump":
         notes.append(
             "The recordings are simulated: they show that the chain works, not how well it "

@@ -21,6 +21,7 @@ from edge_ad.toolchain.datasets.ingest import ingestion_of
 from edge_ad.toolchain.datasets.recording import Recording
 from edge_ad.toolchain.datasets.snapshots import Flaw
 from edge_ad.toolchain.episodes import episodes
+from edge_ad.toolchain.evaluate import stream_scores
 from edge_ad.toolchain.preparation import Prepared, prepare
 from edge_ad.toolchain.records import Records
 from edge_ad.toolchain.workspace import (
@@ -137,7 +138,7 @@ def _timeline(
     recording, variant = prepared.recording, variant_name(model, precision)
     ucl = Records(workspace, plan).evaluation(asset, model, precision).limit.ucl
     arrays = load_arrays(workspace.asset_file(asset.name, f"{variant}.decisions.npz"))
-    scores, contributions = arrays["scores"], arrays["contributions"]
+    scores, contributions = stream_scores(arrays), arrays["contributions"]
     scored = np.full(len(recording), np.nan)
     scored[plan.settings.window_length - 1 :] = np.where(prepared.whole, scores, np.nan)
     alarms = _alarms(scored, ucl, plan)

@@ -3,22 +3,44 @@
 import json
 import re
 import shutil
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from edge_ad.bundle import bundle as bundles
+from edge_ad.bundle.manifest import BudgetEntry
 from edge_ad.cli.progress import PlainProgress
+from edge_ad.detect.episodes import EpisodeTracker
+from edge_ad.detect.heads import Head, Heads
 from edge_ad.detect.rules import leaderboard_flags
 from edge_ad.errors import BundleError, ConfigurationError, DataError
 from edge_ad.runtime.detector import Detector
-from edge_ad.toolchain.datasets.formats import PUMP, TrainSpan
+from edge_ad.toolchain.datasets.fetch import skab_files
+from edge_ad.toolchain.datasets.formats import PUMP, SKAB, TrainSpan
 from edge_ad.toolchain.datasets.recording import read_recording
 from edge_ad.toolchain.evaluation.document import document, markdown, text
 from edge_ad.toolchain.evaluation.evaluation import Wanted, evaluate_bundles
-from edge_ad.toolchain.evaluation.inputs import open_build, open_bundles
+from edge_ad.toolchain.evaluation.examine import Examined
+from edge_ad.toolchain.evaluation.inputs import (
+    Run,
+    Source,
+    choose_reading,
+    open_build,
+    open_bundle,
+    open_bundles,
+)
 from edge_ad.toolchain.evaluation.judging import judge_recording
-from tests.helpers import edge_ad, pump_recording
+from edge_ad.toolchain.evaluation.protocol import choices, evaluation_caveats
+from edge_ad.toolchain.evaluation.seeds import make, seeded_builds
+from edge_ad.toolchain.evaluation.tally import LabelledRows, tally
+from edge_ad.toolchain.metrics import Confusion
+from edge_ad.toolchain.report.summary import limit_caveats
+from edge_ad.toolchain.settings import ProtocolSettings
+from tests.helpers import edge_ad, pump_recording, snapshot
+
+DATA = Path(__file__).parents[2] / "data"
 
 
 def evaluated(data, *runs, beside=(), **wanted):
@@ -161,7 +183,7 @@ def test_judging_is_what_a_stream_decides(toy_bundle_path, toy_csv):
         stream.push(sample, time)
         for sample, time in zip(recording.samples, recording.times.tolist(), strict=True)
     ]
-    assert judged.alarms["streaming"].tolist() == [decision.alarm for decision in decisions[30:]]
+    assert judged.alarms["streaming"].on.tolist() == [decision.alarm for decision in decisions[30:]]
     assert judged.n_unknown == sum(decision.score is None for decision in decisions[30:])
     assert 0 < judged.n_unknown < 60
     # the leaderboard rule scores windows across the gap as well, but none without all its values
@@ -170,8 +192,139 @@ def test_judging_is_what_a_stream_decides(toy_bundle_path, toy_csv):
         [np.nan if np.isnan(w).any() else stream.score_windows(w[np.newaxis])[0] for w in windows]
     )
     expected = leaderboard_flags(scores[30:] > stream.ucl, length, len(recording) - 30)
-    assert judged.alarms["leaderboard"].tolist() == expected.tolist()
+    assert judged.alarms["leaderboard"].on.tolist() == expected.tolist()
     assert expected.any()
+
+
+@pytest.mark.parametrize("hold_off_s", [0.0, 4.0, 30.0])
+def test_episodes_are_those_that_a_device_counts(hold_off_s, toy_bundle_path, toy_csv):
+    """Not one more for rows that could not be scored, nor for an alarm within the hold-off."""
+    bundle = bundles.read(toy_bundle_path)
+    rule = replace(bundle.manifest.alarm_rule, hold_off_s=hold_off_s, k=1)
+    # a limit that is crossed to and fro
+    limits = tuple(
+        replace(v, limit=replace(v.limit, ucl=v.limit.ucl * 0.8)) for v in bundle.manifest.variants
+    )
+    bundle = replace(bundle, manifest=replace(bundle.manifest, alarm_rule=rule, variants=limits))
+    recording = read_recording(toy_csv, replace(PUMP, train=TrainSpan(rows=12)), "toy")
+    judged = judge_recording(Detector.load(bundle), recording, bundle.manifest.window_length, hold_off_s)
+    names = [channel.name for channel in bundle.manifest.channels]
+    tracker = EpisodeTracker(names, [severity.name for severity in rule.severities], hold_off_s)
+    for decision in Detector.load(bundle).replay(recording.samples, recording.times):
+        tracker.update(decision)
+    rows = LabelledRows(recording.times[12:], recording.labels[12:], None, 1.0)
+    assert tally(rows, judged.alarms["streaming"]).n_episodes == tracker.count > 0
+
+
+def test_a_budget_that_is_not_kept_is_said(toy_bundle_path, tmp_path):
+    manifest = bundles.read(toy_bundle_path).manifest
+    limit = manifest.variant().limit
+    assert limit_caveats(manifest.sampling, [limit]) == []
+    promised = replace(
+        limit, budget=BudgetEntry("gpd", "1 per year", 0.1, "no tail could be fitted: too few")
+    )
+    examined = replace(EXAMINED, limits={(tmp_path, "tiny-int8"): promised})
+    told = evaluation_caveats(
+        None, None, PUMP, manifest, [examined], Confusion(1, 1, 1, 1), unknown_share=0, n_unlabelled=0
+    )
+    assert told[0] == "1 of 1 limits: no tail could be fitted: too few."
+    assert "cannot promise 1 per year" in told[1]
+
+
+EXAMINED = Examined(Source("a", "", Path("a.csv")), None, 400, 0, {}, learned_rows=400)
+OTHER = replace(EXAMINED, learned_rows=None)
+NO_NETWORK = Heads((Head("t2", "window-mean", center=(0.0,), root=((1.0,),)),))
+
+
+@pytest.mark.parametrize(
+    ("judged", "n_rows", "words"),
+    [
+        ([EXAMINED, EXAMINED], 400, "on the first 400 rows of its recording, which count as normal"),
+        ([EXAMINED], None, "on the train span of its recording, which count as normal"),
+        ([OTHER, OTHER], 400, "on other recordings than those judged here"),
+        ([EXAMINED, OTHER, OTHER], 400, "2 of the 3 recordings are judged by a bundle from another"),
+    ],
+)
+def test_what_a_bundle_was_made_from_is_said_of_its_own_recording_only(judged, n_rows, words):
+    span = TrainSpan(rows=n_rows) if n_rows else TrainSpan(until="2026-01-02")
+    told = choices(
+        ProtocolSettings(), replace(PUMP, train=span), judged, [Run("a", {})], "sum", with_position=False
+    )
+    assert words in told[0]
+    assert ("first 400 rows" in told[0]) == (n_rows == 400 and EXAMINED in judged)
+
+
+def test_other_seeds_are_spoken_of_where_there_are_any(small_build):
+    root, _, _ = small_build
+    build, bundle = open_build(root / "build"), Run("pump.edgead", {})
+
+    def told(scoring, *runs):
+        return " ".join(choices(ProtocolSettings(), PUMP, [EXAMINED], runs, scoring, with_position=False))
+
+    assert "with other seeds the figures would be others" in told("sum", build)
+    assert "other seeds" not in told("sum", bundle)
+    assert "2 builds that differ by their seeds alone" in told("sum", build, build)
+    for runs in ([build], [bundle], [build, build]):
+        assert "all seeds have these figures" in told(NO_NETWORK, *runs)
+        assert "would be others" not in told(NO_NETWORK, *runs)
+        assert "all seeds have" not in told("mean", *runs)
+
+
+def test_caveats_of_the_published_recordings_are_for_these_alone():
+    own = replace(EXAMINED, digest=skab_files()[0].sha256)
+    manifest = bundles.read(DATA / "toy.edgead").manifest
+
+    def told(examined, window_length=10):
+        changed = replace(manifest, window_length=window_length)
+        return " ".join(
+            evaluation_caveats(
+                None, "skab", SKAB, changed, examined, Confusion(1, 1, 1, 1), unknown_share=0, n_unlabelled=0
+            )
+        )
+
+    assert "mean |z| with no model at all scores F1 0.660" in told([own, own])
+    assert "0.929" in told([own])
+    assert "0.660" not in told([own], window_length=15)
+    assert "0.929" in told([own], window_length=15)
+    assert "SKAB" not in told([own, EXAMINED])
+
+
+def test_bundles_that_belong_to_no_recording_are_mentioned(small_build, tmp_path):
+    root, _, _ = small_build
+    alone = tmp_path / "south.csv"
+    shutil.copy(root / "data" / "south.csv", alone)
+    found = evaluated(alone, open_bundles(root / "build" / "bundles"), with_baselines=False)
+    (note,) = [line for line in found.caveats if line.startswith("Bundles of")]
+    assert note.endswith("belong to no recording here and were not judged: 1 of 2 (north).")
+    whole = evaluated(root / "data", open_bundles(root / "build" / "bundles"), with_baselines=False)
+    assert not any(line.startswith("Bundles of") for line in whole.caveats)
+
+
+def test_other_seeds_are_trained_below_the_build(build_copy, small_build):
+    root, _, _ = small_build
+    plan = json.loads((build_copy / "build.json").read_text())
+    plan["assets"] = plan["assets"][:1]
+    plan["settings"]["training"] |= {"epochs": 1}
+    plan["settings"] |= {"models": ["tiny"], "precisions": ["float32"]}
+    (build_copy / "build.json").write_text(json.dumps(plan))
+    builds = seeded_builds(build_copy, 3)
+    assert [build.seed for build in builds] == [0, 1, 2]
+    assert [build.workspace.root for build in builds[1:]] == [build_copy / "seeds" / n for n in "12"]
+    for build in builds[1:]:
+        make(build, 1, PlainProgress())
+    one, two = (open_build(build.workspace.root) for build in builds[1:])
+    found = evaluated(root / "data" / "north.csv", one, two, with_baselines=False)
+    assert [run.seed for run in found.detectors[0].runs] == [1, 2]
+    first, second = (open_bundle(run.bundles["north"]).manifest for run in (one, two))
+    assert first.provenance.seed == 1
+    assert first.members != second.members  # other weights
+    before = snapshot(build_copy / "seeds" / "1")
+    make(builds[1], 1, PlainProgress())
+    assert snapshot(build_copy / "seeds" / "1") == before
+    plan["settings"]["detector"] = {"heads": [{"kind": "t2"}]}
+    (build_copy / "build.json").write_text(json.dumps(plan))
+    with pytest.raises(ConfigurationError, match=r"all seeds have the same figures; leave it out"):
+        seeded_builds(build_copy, 3)
 
 
 def test_other_bundles_stand_beside(small_build, toy_bundle_path):
@@ -233,6 +386,10 @@ def test_without_bundles_it_is_the_step_of_a_build(build_copy):
         (["pump.csv", "--bundle", "no.edgead"], 3, "cannot read no.edgead"),
         (["empty", "--bundle", "toy.edgead"], 5, "holds no .csv or .parquet file"),
         (["no.csv", "--bundle", "toy.edgead"], 5, "no.csv does not exist"),
+        (["no.csv"], 5, "no.csv does not exist; give a recording or a folder of them with --bundle"),
+        (["pump.csv", "--bundle", "toy.edgead", "--seeds", "5"], 2, "give one, with --build FOLDER"),
+        (["pump.csv", "--bundle", "toy.edgead", "--labels-of", "east"], 2, "there are: none"),
+        (["pump.csv", "--bundle", "toy.edgead", "--label", "Fault"], 5, "pump.csv has no column 'Fault'"),
     ],
 )
 def test_bad_input_to_the_command(arguments, code, message, toy_bundle_path, tmp_path):
@@ -296,6 +453,16 @@ def test_no_bundle_of_that_name_nor_of_that_recording(small_build, tmp_path):
         evaluated(root / "data", open_build(root / "build"), variant="huge")
     with pytest.raises(ConfigurationError, match=r"--labels-of east: no such folder"):
         evaluated(root / "data", open_build(root / "build"), labels_of=("east",), with_baselines=False)
+
+
+def test_a_format_of_rows_drawn_at_random_can_be_read_with_a_span_of_rows(small_build):
+    root, _, _ = small_build
+    run = open_build(root / "build")
+    source = Source("north", "", root / "data" / "north.csv")
+    drawn = replace(run, plan=replace(run.plan, format=replace(PUMP, train=TrainSpan(share=0.2))))
+    with pytest.raises(ConfigurationError, match="drawn at random.*give --train-rows"):
+        choose_reading([source], drawn, None, None, None, None)
+    assert choose_reading([source], drawn, None, None, None, 400).format.train == TrainSpan(rows=400)
 
 
 def test_a_build_on_rows_drawn_at_random_has_no_course_of_time(build_copy):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from edge_ad.toolchain.evaluation.figures import Figures, Spread, figures, spreads
 from edge_ad.toolchain.evaluation.ranges import Affiliation, affiliation_figures, affiliations
-from edge_ad.toolchain.evaluation.tally import LabelledRows, Tally, tally
+from edge_ad.toolchain.evaluation.tally import Alarms, LabelledRows, Tally, continuous, tally
 
 
 def flags(text):
@@ -19,7 +19,7 @@ def flags(text):
 
 def judged(labels, alarms, times=None, period_s=1.0):
     times = np.arange(float(len(labels))) if times is None else np.array(times, float)
-    return tally(LabelledRows(times, flags(labels), None, period_s), flags(alarms))
+    return tally(LabelledRows(times, flags(labels), None, period_s), continuous(flags(alarms)))
 
 
 def test_by_hand():
@@ -37,6 +37,28 @@ def test_by_hand():
     assert found.episode_precision == 2 / 3
     assert found.false_per_hour == 3600 / 16
     assert (found.nab_standard, found.nab_low_fp, found.nab_low_fn) == (None, None, None)
+
+
+def test_alarms_within_the_hold_off_are_one_episode():
+    labels, on = flags("......######........"), flags("##.#....##.......#..")
+    rows = LabelledRows(np.arange(20.0), labels, None, 1.0)
+
+    def found(hold_off_s, ending=~on):
+        return figures(tally(rows, Alarms(on, ending, hold_off_s)))
+
+    # four episodes, one in the anomaly; then the first two are one; then all but the last
+    assert (found(0).episode_precision, found(0).false_per_hour) == (1 / 4, pytest.approx(3 * 3600 / 14))
+    assert (found(2).episode_precision, found(2).false_per_hour) == (1 / 3, pytest.approx(2 * 3600 / 14))
+    assert (found(5).episode_precision, found(5).false_per_hour) == (1 / 2, pytest.approx(3600 / 14))
+    # rows without a score end nothing
+    assert found(0, np.zeros(20, bool)).episode_precision == 1
+    assert {found(hold_off).f1 for hold_off in (0, 2, 5)} == {found(0).f1}
+
+
+def test_an_alarm_that_spans_an_anomaly_without_an_alarmed_row_in_it_is_false():
+    labels, on = flags("..##....."), flags("##...##..")
+    found = figures(tally(LabelledRows(np.arange(9.0), labels, None, 1.0), Alarms(on, ~on, 10.0)))
+    assert (found.found, found.episode_precision) == (0, 0)
 
 
 def test_a_delay_of_more_than_a_minute_is_found_but_not_soon():
@@ -89,7 +111,8 @@ class Slow:
 def test_against_a_slow_count(rows):
     labels, alarms = ([bool(value) for value in column] for column in zip(*rows, strict=True))
     slow, n = Slow(labels, alarms), len(labels)
-    found = figures(tally(LabelledRows(np.arange(float(n)), np.array(labels), None, 1.0), np.array(alarms)))
+    rows = LabelledRows(np.arange(float(n)), np.array(labels), None, 1.0)
+    found = figures(tally(rows, continuous(np.array(alarms))))
     assert found.precision == (slow.hits / slow.alarmed if slow.alarmed else None)
     assert found.recall == (slow.hits / slow.anomalous if slow.anomalous else None)
     if found.precision and found.recall:
