@@ -343,9 +343,10 @@ def train_jobs(
 ) -> list[TrainedModel | TrainingError]:
     """Train each job, in the order given; an error ends its own job only.
 
-    LSTM layers side by side, others one by one; either way as in every other order and company.
+    LSTM layers side by side, others, and all that are to take noise off, one by one; either way as in every
+    other order and company.
     """
-    if isinstance(architecture, LstmArchitecture):
+    if isinstance(architecture, LstmArchitecture) and not settings.noise:
         stack = stacked_trainer_for(architecture, settings.batch_size, settings.kernel_l2)
         return stack.fit(jobs, settings)
     trainer = trainer_for(architecture, settings.batch_size, settings.kernel_l2)

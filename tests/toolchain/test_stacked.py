@@ -8,7 +8,7 @@ import pytest
 from edge_ad.errors import TrainingError
 from edge_ad.toolchain.architecture import LstmArchitecture
 from edge_ad.toolchain.settings import TrainingSettings
-from edge_ad.toolchain.stacked import StackedTrainer, TrainingJob
+from edge_ad.toolchain.stacked import StackedTrainer, TrainingJob, train_jobs
 from edge_ad.toolchain.train import initial_weights, trainer_for
 from tests import naive
 
@@ -95,3 +95,11 @@ def test_the_kept_weights_are_those_of_the_best_epoch(stack):
     error = np.abs(naive.autoencoder(SHAPE, result.weights, held) - held).mean(dtype=np.float64)
     np.testing.assert_allclose(error, min(result.validation_losses), rtol=1e-5)
     assert len(result.losses) < 50
+
+
+def test_noise_is_not_left_out():
+    """What is trained side by side has none; so it is trained one by one."""
+    noisy, given = replace(SETTINGS, noise=0.5), job(0)
+    ours = train_jobs(SHAPE, [given], noisy)[0]
+    assert same(ours, trainer_for(SHAPE, 32).fit(given.windows, noisy, given.initial))
+    assert not same(ours, trainer_for(SHAPE, 32).fit(given.windows, SETTINGS, given.initial))

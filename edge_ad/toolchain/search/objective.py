@@ -116,18 +116,21 @@ class NormalObjective:
 
     def measure(self, detector: Detector, recording: Recording, plan: BuildPlan) -> Piece:
         """Judge a detector on the held-out rows. Raises InterpreterError."""
-        tested = recording.tested
-        normal = stream_alarms(detector.replay(recording.samples, recording.times), detector.ucl, tested)
+        tested, settings = recording.tested, plan.settings
+        replay = detector.replay(recording.samples, recording.times)
+        normal = stream_alarms(replay, detector.ucl, tested, settings.alarm.hold_off_s)
         held = LabelledRows(
             recording.times[tested],
             np.zeros(int(tested.sum()), bool),
             None,
             plan.format.sample_period_s,
         )
+        # two windows are as good as all of it and a third of the work, but for a center that follows for long
+        follows = settings.detector is not None and any(head.follow for head in settings.detector.heads)
+        lead = recording.train_rows if follows else 2 * settings.window_length
         found = []
         for deviation in draw_deviations(recording, self.seed):
-            # two windows of lead are as good as all of it, and a third of the work
-            first = max(0, recording.train_rows - 2 * plan.settings.window_length)
+            first = max(0, recording.train_rows - lead)
             detector.reset()
             samples = with_deviation(recording, deviation)
             alarms = detector.replay(samples[first:], recording.times[first:]).alarms
@@ -193,7 +196,8 @@ class LabelObjective:
         tested, labels = recording.tested, recording.labels
         assert labels is not None  # noqa: S101  `read` has seen to it
         rows = LabelledRows(recording.times[tested], labels[tested], None, plan.format.sample_period_s)
-        judged = judge_recording(detector, recording, plan.settings.window_length)
+        settings = plan.settings
+        judged = judge_recording(detector, recording, settings.window_length, settings.alarm.hold_off_s)
         return Piece({rule: tally(rows, judged.alarms[rule]) for rule in RULES})
 
     def judge(self, pieces: Sequence[Piece]) -> Worth:

@@ -8,8 +8,11 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeAlias, get_args
 
 from edge_ad.detect.heads import HeadInput, HeadKind
+from edge_ad.detect.scaler import ScalerKind
 from edge_ad.errors import ConfigurationError
-from edge_ad.toolchain.detector_settings import DetectorSettings, HeadSettings
+from edge_ad.toolchain.architecture import Activation
+from edge_ad.toolchain.detector_settings import Covariance, DetectorSettings, HeadSettings
+from edge_ad.toolchain.pack import smallest
 from edge_ad.toolchain.settings import BuildSettings
 
 Value: TypeAlias = str | int | float | bool
@@ -24,7 +27,7 @@ _ONE_CHANNEL = "channel "
 
 _INTEGERS = ("window_length", "teachers", "k")
 _NUMBERS = ("fit_share", "noise", "percentile", "factor")
-_WORDS = ("model", "activation", "heads", "covariance")
+_WORDS = ("model", "activation", "scaler", "heads", "covariance")
 _CHANNELS = "channels"
 KEYS = (*_INTEGERS, *_NUMBERS, *_WORDS, _CHANNELS)
 _OF_NETWORKS = ("model", "activation", "noise", "teachers")
@@ -33,6 +36,7 @@ _OF_NETWORKS = ("model", "activation", "noise", "teachers")
 DEFAULT_SPACE: dict[str, Any] = {
     "window_length": [5, 8, 10, 15, 20],
     "fit_share": [0.6, 0.75, 1.0],
+    "scaler": ["standard", "robust"],
     "heads": [
         NO_HEADS,
         "q",
@@ -44,7 +48,7 @@ DEFAULT_SPACE: dict[str, Any] = {
     ],
     "covariance": ["ledoit-wolf", "plain", "per-channel"],
     "channels": ANY,
-    "model": ["tiny"],
+    "model": ["tiny", "conv", "dense"],
     "activation": ["relu", "tanh"],
     "noise": [0.0, 0.1, 0.3],
     "teachers": [0, 3],
@@ -205,8 +209,10 @@ def settings_for(base: BuildSettings, chosen: Chosen, names: Sequence[str]) -> B
     """
     training = {key: chosen[key] for key in ("noise", "teachers") if key in chosen}
     limit = {key: chosen[key] for key in ("percentile", "factor") if key in chosen}
-    plain = {key: chosen[key] for key in ("window_length", "fit_share", "activation") if key in chosen}
-    for key, allowed in (("activation", ("relu", "tanh")), ("covariance", _COVARIANCES)):
+    plain = {
+        key: chosen[key] for key in ("window_length", "fit_share", "scaler", "activation") if key in chosen
+    }
+    for key, allowed in _ALLOWED.items():
         if key in chosen and chosen[key] not in allowed:
             raise ValueError(f"can be {', '.join(allowed)}, not {chosen[key]}")
     changed: dict[str, Any] = {
@@ -214,6 +220,10 @@ def settings_for(base: BuildSettings, chosen: Chosen, names: Sequence[str]) -> B
         "training": replace(base.training, **training),  # type: ignore[arg-type]  # checked when they were read
         "limit": replace(base.limit, **limit),  # type: ignore[arg-type]
     }
+    needless = "heads" in chosen and not needs_network(_heads(chosen, base))
+    if needless and "model" not in chosen and len(base.models) > 1:  # one must ship, and none is asked
+        model = smallest([f"{model}-float32" for model in base.models]).removesuffix("-float32")
+        changed |= {"models": (model,), "variants": ()}
     if "model" in chosen:
         changed |= {"models": (chosen["model"],), "variants": ()}
     if "k" in chosen:
@@ -227,7 +237,11 @@ def settings_for(base: BuildSettings, chosen: Chosen, names: Sequence[str]) -> B
     return replace(base, **changed)
 
 
-_COVARIANCES = ("ledoit-wolf", "plain", "per-channel")
+_ALLOWED: dict[str, tuple[str, ...]] = {
+    "activation": get_args(Activation),
+    "covariance": get_args(Covariance),
+    "scaler": get_args(ScalerKind),
+}
 
 
 def _heads(chosen: Chosen, base: BuildSettings) -> tuple[HeadSettings, ...]:

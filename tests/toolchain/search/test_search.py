@@ -214,6 +214,7 @@ def test_limits_that_nothing_keeps(pumps, search, tmp_path):
         ("[space]\nheads = ['l1:window-mean']", "[space] heads: of can be residual"),
         ("[space]\nmodel = ['huge']", "[space] model: models can be"),
         ("[space]\nactivation = ['gelu']", "[space] activation: can be relu, tanh"),
+        ("[space]\nscaler = ['log']", "[space] scaler: can be standard, min-max, robust, not log"),
         ("[space]\nchannels = [['Speed']]", "no channel is called 'Speed'; there are: Accelerometer1RMS"),
         ("[space]\nchannels = 'all'", 'must be "any", or a list of lists of names'),
         ("[space]", "[space] is empty"),

@@ -32,7 +32,9 @@ def space(table):
 
 
 def test_a_choice_becomes_settings():
-    trial = Fixed(heads="t2:window-moments+l1", covariance="per-channel", **{"channel Pressure": True})
+    trial = Fixed(
+        heads="t2:window-moments+l1", covariance="per-channel", scaler="robust", **{"channel Pressure": True}
+    )
     chosen = space(DEFAULT_SPACE).suggest(trial, BuildSettings())
     settings = settings_for(BuildSettings(), chosen, NAMES)
     assert settings.detector is not None
@@ -41,14 +43,17 @@ def test_a_choice_becomes_settings():
     assert second.kind == "l1"
     assert first.channels == second.channels == ("Pressure",)
     assert (settings.window_length, settings.fit_share, settings.models) == (5, 0.6, ("tiny",))
+    assert settings.scaler == "robust"
     assert (settings.limit.percentile, settings.limit.factor, settings.alarm.k) == (95.0, 3.0, 1)
     assert trial.asked["factor"] == (0.8, 3.0, True)
 
 
 def test_what_makes_no_difference_is_not_asked_for():
-    without_network = space(DEFAULT_SPACE).suggest(Fixed(heads="z-max:window-mean"), BuildSettings())
+    asked = Fixed(heads="z-max:window-mean", **{"channel Flow": True})
+    without_network = space(DEFAULT_SPACE).suggest(asked, BuildSettings())
     assert not {"model", "activation", "noise", "teachers", "covariance"} & set(without_network)
     assert "channel Flow" in without_network
+    assert settings_for(BuildSettings(), without_network, NAMES).models == ("tiny",)
     without_heads = space(DEFAULT_SPACE).suggest(Fixed(heads="score"), BuildSettings())
     assert {"model", "activation", "noise", "teachers"} <= set(without_heads)
     assert not {"covariance", "channel Flow"} & set(without_heads)
