@@ -4,7 +4,9 @@ By the seed notebook's protocol, one network per recording, judged in its int8 f
 does. The network with teachers starts from the same initial weights as the one without. What is there already
 is not measured again.
 
-Usage: compare_teachers.py SKAB_FOLDER OUTPUT_FOLDER [SEEDS [TEACHERS]]
+Usage: compare_teachers.py SKAB_FOLDER OUTPUT_FOLDER [SEEDS [TEACHERS [EVERY]]]
+
+EVERY: 1 of so many recordings; 1, the default, is all of them.
 
 OUTPUT_FOLDER gets a JSON file for each seed, with and without; the table goes to standard output.
 """
@@ -39,8 +41,9 @@ def main() -> None:
     folder, output = Path(sys.argv[1]), Path(sys.argv[2])
     seeds = int(sys.argv[3]) if len(sys.argv) > 3 else 5
     teachers = int(sys.argv[4]) if len(sys.argv) > 4 else 5
+    every = int(sys.argv[5]) if len(sys.argv) > 5 else 1
     output.mkdir(parents=True, exist_ok=True)
-    paths = [(group, path) for group in GROUPS for path in sorted((folder / group).glob("*.csv"))]
+    paths = [(group, path) for group in GROUPS for path in sorted((folder / group).glob("*.csv"))][::every]
     recordings = [read_recording(path, SKAB, f"{group}-{path.stem}") for group, path in paths]
     for seed in range(seeds):
         for n in (0, teachers):

@@ -47,7 +47,6 @@ DEFAULT_SPACE: dict[str, Any] = {
         "t2:window-moments+l1",
     ],
     "covariance": ["ledoit-wolf", "plain", "per-channel"],
-    "channels": ANY,
     "model": ["tiny", "conv", "dense"],
     "activation": ["relu", "tanh"],
     "noise": [0.0, 0.1, 0.3],
@@ -56,7 +55,8 @@ DEFAULT_SPACE: dict[str, Any] = {
     "factor": {"low": 0.8, "high": 3.0, "log": True},
     "k": {"low": 1, "high": 12},
 }
-"""As a file's table `[space]` would have it."""
+"""As a file's table `[space]` would have it. Without channels: which of them matter, normal operation does
+not tell, and faults of one kind tell of their own (docs/search.md has what came of it)."""
 
 
 class Suggests(Protocol):

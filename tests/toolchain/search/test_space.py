@@ -6,6 +6,7 @@ from edge_ad.toolchain.search.space import DEFAULT_SPACE, read_space, settings_f
 from edge_ad.toolchain.settings import SKAB_BEST_SETTINGS, BuildSettings
 
 NAMES = ("Flow", "Pressure")
+TABLE = {**DEFAULT_SPACE, "channels": "any"}
 
 
 class Fixed:
@@ -35,7 +36,7 @@ def test_a_choice_becomes_settings():
     trial = Fixed(
         heads="t2:window-moments+l1", covariance="per-channel", scaler="robust", **{"channel Pressure": True}
     )
-    chosen = space(DEFAULT_SPACE).suggest(trial, BuildSettings())
+    chosen = space(TABLE).suggest(trial, BuildSettings())
     settings = settings_for(BuildSettings(), chosen, NAMES)
     assert settings.detector is not None
     first, second = settings.detector.heads
@@ -50,11 +51,11 @@ def test_a_choice_becomes_settings():
 
 def test_what_makes_no_difference_is_not_asked_for():
     asked = Fixed(heads="z-max:window-mean", **{"channel Flow": True})
-    without_network = space(DEFAULT_SPACE).suggest(asked, BuildSettings())
+    without_network = space(TABLE).suggest(asked, BuildSettings())
     assert not {"model", "activation", "noise", "teachers", "covariance"} & set(without_network)
     assert "channel Flow" in without_network
     assert settings_for(BuildSettings(), without_network, NAMES).models == ("tiny",)
-    without_heads = space(DEFAULT_SPACE).suggest(Fixed(heads="score"), BuildSettings())
+    without_heads = space(TABLE).suggest(Fixed(heads="score"), BuildSettings())
     assert {"model", "activation", "noise", "teachers"} <= set(without_heads)
     assert not {"covariance", "channel Flow"} & set(without_heads)
     assert settings_for(SKAB_BEST_SETTINGS, without_heads, NAMES).detector is None
