@@ -67,21 +67,24 @@ def train_networks(
 
     A teacher's error is its recording's. `trainer` tells what the teachers make of the windows.
     """
+
+    def jobs(own: TrainingSettings, targets: Sequence[NDArray[np.float32] | None]) -> list[TrainingJob]:
+        initial = [initial_weights(architecture, own.seed, digest) for digest in digests]
+        return [TrainingJob(*job) for job in zip(windows, initial, targets, strict=True)]
+
+    teachers, none = teacher_settings(settings), [None] * len(windows)
+    if settings.noise:  # every teacher has a draw of its own
+        taught = [result for own in teachers for result in train_jobs(architecture, jobs(own, none), own)]
+    else:  # all of them together: no slot waits for the last of each
+        taught = train_jobs(architecture, [job for own in teachers for job in jobs(own, none)], settings)
     outputs: list[list[NDArray[np.float32]]] = [[] for _ in windows]
     errors: dict[int, TrainingError] = {}
-
-    def fit(
-        own: TrainingSettings, targets: Sequence[NDArray[np.float32] | None]
-    ) -> list[TrainedModel | TrainingError]:
-        initial = [initial_weights(architecture, own.seed, digest) for digest in digests]
-        jobs = [TrainingJob(*job) for job in zip(windows, initial, targets, strict=True)]
-        return train_jobs(architecture, jobs, own)
-
-    for own in teacher_settings(settings):
-        for place, teacher in enumerate(fit(own, [None] * len(windows))):
-            if isinstance(teacher, TrainingError):
-                errors.setdefault(place, teacher)
-            else:
-                outputs[place].append(trainer.reconstruct(teacher.weights, windows[place]))
+    for i, teacher in enumerate(taught):
+        place = i % len(windows)
+        if isinstance(teacher, TrainingError):
+            errors.setdefault(place, teacher)
+        else:
+            outputs[place].append(trainer.reconstruct(teacher.weights, windows[place]))
     targets = [mean_reconstruction(made) if made else None for made in outputs]
-    return [errors.get(place, result) for place, result in enumerate(fit(settings, targets))]
+    students = train_jobs(architecture, jobs(settings, targets), settings)
+    return [errors.get(place, student) for place, student in enumerate(students)]
