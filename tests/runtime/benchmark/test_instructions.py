@@ -83,7 +83,7 @@ def test_an_engine_that_the_counted_python_does_not_have(toy_bundle_path):
 def test_valgrind_counts_the_same_again(toy_bundle_path):
     engine = available_engines()[0]
     counts, failures = count_instructions(
-        Valgrind(), str(toy_bundle_path), None, ["tiny-int8"], [engine], windows=1
+        Valgrind(), str(toy_bundle_path), None, ["tiny-int8"], [engine], windows=20
     )
     assert not failures
     (found,) = counts
