@@ -14,7 +14,7 @@ help:
 	@echo 'make setup    environment of this folder in $(VENV) (TensorFlow: about 2 GB, a minute or two)'
 	@echo 'make demo     the main job on the simulated pump: train, convert, gate, pack, run, report'
 	@echo 'make pictures the pictures of the report in docs/, by a real browser (chromium, chromium-driver)'
-	@echo 'make pictures-detection SKAB=FOLDER  those of docs/detection.md: seven builds and their evaluation (half an hour)'
+	@echo 'make pictures-detection SKAB=FOLDER  those of docs/detection.md: six builds and their evaluation (minutes)'
 	@echo 'make test     lint, types, tests'
 	@echo 'make test-pi  the device tests, decisions and deployment on root file systems of a Raspberry Pi (root; 20 minutes)'
 	@echo 'make bench    latency and memory of the demo bundle on this machine, as JSON (minutes)'
@@ -47,12 +47,12 @@ pictures: setup
 # SKAB names the folder of the recordings, as below
 pictures-detection: setup
 	@test -d "$(SKAB)" || { echo "make pictures-detection SKAB=FOLDER  (edge-ad data fetch skab -o FOLDER)"; exit 1; }
-	$(BIN)/edge-ad build --preset skab $(SKAB) -o build/skab > /dev/null
+	$(BIN)/edge-ad build --preset skab $(SKAB) -o build/skab-tiny --models tiny > /dev/null
 	$(BIN)/edge-ad build --preset skab-best $(SKAB) -o build/skab-best > /dev/null
-	$(BIN)/edge-ad evaluate $(SKAB) --build build/skab --seeds 6 --json > build/evaluation-seeds.json
+	$(BIN)/edge-ad evaluate $(SKAB) --build build/skab-tiny --seeds 5 --json > build/evaluation-seeds.json
 	$(BIN)/edge-ad evaluate $(SKAB) --build build/skab-best --json > build/evaluation-best.json
 	$(BIN)/python tools/draw_detection.py build/evaluation-seeds.json build/evaluation-best.json \
-		$(SKAB)/valve1/0.csv build/skab/bundles/valve1-0.edgead build/skab-best/bundles/valve1-0.edgead docs
+		$(SKAB)/valve1/0.csv build/skab-tiny/bundles/valve1-0.edgead build/skab-best/bundles/valve1-0.edgead docs
 
 # A worker per core, of which each takes whole files; every one loads TensorFlow, hence not more than four.
 test: setup lint
