@@ -165,13 +165,13 @@ def detectors() -> list[Detector]:
 
 
 def following(detector: Detector) -> list[Detector]:
-    """It with a center that follows: time constants, guards and caps that are tried."""
+    """It with a center that stays, and that follows: time constants, guards and caps that are tried."""
     tried: list[dict[str, Any]] = [
-        *({"follow": rows} for rows in (300, 600, 1800, 3600)),
-        {"follow": 600, "follow_cap": 1.0},
-        {"follow": 600, "follow_cap": 10.0},
-        {"follow": 600, "follow_below": 0.9},
-        {"follow": 600, "follow_below": 1.0, "follow_cap": 100.0},
+        *({"follow": rows} for rows in (0, 300, 600, 1800, 3600)),
+        {"follow_cap": 1.0},
+        {"follow_cap": 10.0},
+        {"follow_below": 0.9},
+        {"follow_below": 1.0, "follow_cap": 100.0},
     ]
     return [
         replace(
