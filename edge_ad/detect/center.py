@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_ad.detect.heads import Head
+from edge_ad.detect.heads import Head, symmetric
 
+_ROUNDING = 1 + 1e-9
+"""A center that was moved back to its distance may be further away by that."""
 _minimum, _maximum = np.minimum, np.maximum  # np.clip takes longer than all the rest
 
 
@@ -24,6 +27,8 @@ class Center:
         self._fitted = np.array(head.center, np.float64)
         reach = 0.0 if self.follow is None else np.array(self.follow.reach, np.float64)
         self._low, self._high = self._fitted - reach, self._fitted + reach
+        self._distance = 0.0 if self.follow is None else self.follow.distance
+        self._turn = symmetric(head.root).dot if self.follow is not None else None
         self.now: NDArray[np.float64] = self._fitted.copy()
         """Changed in place."""
         self.away: NDArray[np.float64] = np.zeros_like(self._fitted)
@@ -36,6 +41,17 @@ class Center:
             now += away
             _maximum(now, self._low, out=now)
             _minimum(now, self._high, out=now)
+            if (distance := self._from_fitted(now)) > self._distance:
+                now -= self._fitted
+                now *= self._distance / distance
+                now += self._fitted
+
+    def _from_fitted(self, center: NDArray[np.float64]) -> float:
+        """How far a center is from the one that was fitted, as the head measures."""
+        if self._turn is None:
+            return 0.0
+        turned = self._turn(center - self._fitted)
+        return math.sqrt(turned.dot(turned))
 
     def reset(self) -> None:
         """Back to where it was fitted."""
@@ -44,6 +60,10 @@ class Center:
     def restore(self, numbers: Sequence[float]) -> None:
         """Put it where another of the same head was. Raises TypeError, ValueError for where none can be."""
         found = np.array(numbers, np.float64)
-        if found.shape != self.now.shape or not ((found >= self._low) & (found <= self._high)).all():
+        if (
+            found.shape != self.now.shape
+            or not ((found >= self._low) & (found <= self._high)).all()
+            or self._from_fitted(found) > self._distance * _ROUNDING
+        ):
             raise ValueError("a center out of its reach, or of another head")
         self.now[:] = found

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge_ad.detect.center import Center
-from edge_ad.detect.heads import Head, Heads
+from edge_ad.detect.heads import Head, Heads, symmetric
 from edge_ad.detect.score import ScoreKind, WindowScorer
 
 Scoring: TypeAlias = ScoreKind | Heads
@@ -299,15 +299,6 @@ def _moments(window_length: int, n_channels: int) -> Callable[[_Rows, _Rows], ND
 def _left_out(head: Head) -> NDArray[np.int64] | None:
     """Which channels the head does not look at; None where it looks at all."""
     return np.flatnonzero(~np.array(head.channels, bool)) if head.channels else None
-
-
-def symmetric(triangle: tuple[tuple[float, ...], ...]) -> NDArray[np.float64]:
-    """The symmetric matrix `(n, n)` of its lower triangle."""
-    matrix = np.zeros((len(triangle), len(triangle)))
-    for index, row in enumerate(triangle):
-        matrix[index, : index + 1] = row
-        matrix[: index + 1, index] = row
-    return matrix
 
 
 def _cut(shares: NDArray[np.float64]) -> NDArray[np.float32]:

@@ -10,6 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 HeadKind = Literal["l1", "t2", "q", "z-max"]
 """`l1`: the channels' mean absolute residuals, added up. `t2`: the squared Mahalanobis distance of the
 channels' means (Hotelling's T²). `q`: the channels' mean squared residuals, added up (squared prediction
@@ -50,8 +53,8 @@ class Follow:
     """How the center of a head follows what drifts, in a stream and nowhere else. Since schema 1.5.
 
     After a window whose score is below a share of the UCL, while there is no alarm, the center moves towards
-    that window's numbers. It never leaves its reach, so that a fault is not learned away, however slowly
-    it grows.
+    that window's numbers. It never leaves its reach, nor goes further than `distance`, so that a fault is not
+    learned away, however slowly it grows.
     """
 
     samples: int
@@ -60,6 +63,9 @@ class Follow:
     """Share of the UCL."""
     reach: tuple[float, ...]
     """Furthest that each number of the center may be from the one that was fitted."""
+    distance: float
+    """Furthest that all of it may be, as the head measures: the norm of `root (center - fitted)`. Where
+    channels move together, a small step apart from each other is a long way."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.samples <= LONGEST_FOLLOW:
@@ -68,6 +74,8 @@ class Follow:
             raise ValueError("below must be a share of the UCL, above 0 and at most 1")
         if not self.reach or not all(0 <= number <= LARGEST_NUMBER for number in self.reach):
             raise ValueError(f"reach must be numbers from 0 to {LARGEST_NUMBER:g}")
+        if not 0 <= self.distance <= LARGEST_NUMBER:
+            raise ValueError(f"distance must be a number from 0 to {LARGEST_NUMBER:g}")
 
 
 @dataclass(frozen=True)
@@ -207,3 +215,12 @@ class Heads:
         """What it is, in a line of words."""
         names = [head.text() for head in self.heads]
         return names[0] if len(names) == 1 else f"{self.fusion} of {' | '.join(names)}"
+
+
+def symmetric(triangle: tuple[tuple[float, ...], ...]) -> NDArray[np.float64]:
+    """The symmetric matrix `(n, n)` of its lower triangle."""
+    matrix = np.zeros((len(triangle), len(triangle)))
+    for index, row in enumerate(triangle):
+        matrix[index, : index + 1] = row
+        matrix[: index + 1, index] = row
+    return matrix

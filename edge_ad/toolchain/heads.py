@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -107,7 +108,10 @@ def _fit(settings: HeadSettings, names: Sequence[str], fit: ScoredWindows) -> He
     follow = None
     if settings.follow:
         reach = np.where(seen, settings.follow_cap * means.std(axis=0), 0)
-        follow = Follow(settings.follow, settings.follow_below, _rounded(reach))
+        distance = settings.follow_cap * math.sqrt(
+            np.count_nonzero(seen)
+        )  # of a corner, were all independent
+        follow = Follow(settings.follow, settings.follow_below, _rounded(reach), distance)
     return Head(**plain, center=_rounded(center), root=triangle, follow=follow)
 
 

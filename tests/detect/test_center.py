@@ -16,7 +16,7 @@ from tests import naive
 
 IDENTITY = ((1.0,), (0.0, 1.0))
 T2 = Head("t2", "window-mean", scale=4.0, center=(0.0, 0.0), root=IDENTITY)
-FOLLOW = Follow(20, 0.5, (0.5, 2.0))
+FOLLOW = Follow(20, 0.5, (0.5, 2.0), 9.0)
 LENGTH = 3
 
 
@@ -57,13 +57,23 @@ def naive_stream(heads, levels, ucl=1.0, k=2):
             for i, (fitted, reach) in enumerate(zip(head.center, head.follow.reach, strict=True)):
                 moved = center[i] + (level - center[i]) / head.follow.samples
                 center[i] = min(max(moved, fitted - reach), fitted + reach)
+            turned = [
+                sum(
+                    head.root[max(i, j)][min(i, j)] * (center[j] - head.center[j]) for j in range(len(center))
+                )
+                for i in range(len(center))
+            ]
+            distance = math.sqrt(sum(t * t for t in turned))
+            if distance > head.follow.distance:
+                for i, fitted in enumerate(head.center):
+                    center[i] = fitted + (center[i] - fitted) * head.follow.distance / distance
     return scores
 
 
 @settings(deadline=None, max_examples=50)
 @given(st.lists(st.floats(-3, 3, width=32), min_size=1, max_size=60))
 def test_a_stream_is_that_of_the_definition(levels):
-    other = dataclasses.replace(T2, center=(0.2, -0.1), follow=Follow(3, 1.0, (0.1, 9.0)))
+    other = dataclasses.replace(T2, center=(0.2, -0.1), follow=Follow(3, 1.0, (0.1, 9.0), 0.6))
     heads = (dataclasses.replace(T2, follow=FOLLOW), other, dataclasses.replace(T2, scale=9.0))
     np.testing.assert_allclose(stream(following(*heads), levels), naive_stream(heads, levels), rtol=1e-5)
 
@@ -84,12 +94,30 @@ def test_a_fault_is_not_learned_away_however_slowly_it_grows(rows):
     scores = stream(scorer, grows)
     assert min(scores[-rows:]) > 1
     assert all(0 < center <= reach for center, reach in zip(scorer.save()[0], FOLLOW.reach, strict=True))
-    free = following(dataclasses.replace(T2, follow=Follow(20, 1.0, (1e6, 1e6))))
+    free = following(dataclasses.replace(T2, follow=Follow(20, 1.0, (1e6, 1e6), 1e6)))
     assert max(stream(free, grows)[-rows:]) < 1  # without the guards it would be
 
 
+def test_channels_that_part_are_not_followed():
+    """Each alone stays well within its reach; by a head that knows them as twins, they are far off."""
+    root = ((7.1,), (-7.0, 7.1))
+    twins = dataclasses.replace(T2, scale=1.0, root=root, follow=Follow(20, 1.0, (3.0, 3.0), 4.0))
+    scorer = HeadScorer(LENGTH, 2, Heads((twins,)), following=True)
+    apart = np.concatenate([np.linspace(0, 1, 20_000), np.ones(2000)])
+    scores, rule = [], AlarmRule(9.0, 2)
+    for step in apart:
+        window = np.tile(np.array([step / 2, -step / 2], np.float32), (LENGTH, 1))
+        _, score = scorer.score(window, window)
+        scores.append(score)
+        if not rule.update(score):
+            scorer.follow(score / 9.0)
+    assert min(scores[-2000:]) > 9
+    together = HeadScorer(LENGTH, 2, Heads((twins,)), following=True)
+    assert max(stream(together, np.linspace(0, 3, 20_000), ucl=9.0)) < 0.1  # what they do together is
+
+
 def test_an_alarm_moves_nothing():
-    scorer = following(dataclasses.replace(T2, follow=Follow(1, 1.0, (9.0, 9.0))))
+    scorer = following(dataclasses.replace(T2, follow=Follow(1, 1.0, (9.0, 9.0), 99.0)))
     # the first jump is at once beyond the limit; with hysteresis an alarm lasts below it
     assert stream(scorer, [5.0] * 10) == [12.5] * 10
     assert scorer.save() == [[0.0, 0.0]]
@@ -133,12 +161,14 @@ def test_survives_json_and_is_told():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Follow(0, 0.5, (1.0,)), "follows in 1 to"),
-        (lambda: Follow(10, 0.0, (1.0,)), "share of the UCL"),
-        (lambda: Follow(10, 1.1, (1.0,)), "share of the UCL"),
-        (lambda: Follow(10, 0.5, ()), "reach must be"),
-        (lambda: Follow(10, 0.5, (math.nan,)), "reach must be"),
-        (lambda: dataclasses.replace(T2, follow=Follow(10, 0.5, (1.0,))), "as many numbers"),
+        (lambda: Follow(0, 0.5, (1.0,), 1.0), "follows in 1 to"),
+        (lambda: Follow(10, 0.0, (1.0,), 1.0), "share of the UCL"),
+        (lambda: Follow(10, 1.1, (1.0,), 1.0), "share of the UCL"),
+        (lambda: Follow(10, 0.5, (), 1.0), "reach must be"),
+        (lambda: Follow(10, 0.5, (math.nan,), 1.0), "reach must be"),
+        (lambda: Follow(10, 0.5, (1.0,), math.nan), "distance must be"),
+        (lambda: Follow(10, 0.5, (1.0,), -1.0), "distance must be"),
+        (lambda: dataclasses.replace(T2, follow=Follow(10, 0.5, (1.0,), 1.0)), "as many numbers"),
         (lambda: Head("l1", "residual", follow=FOLLOW), "a t2 alone follows"),
     ],
 )
