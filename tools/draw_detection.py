@@ -81,7 +81,9 @@ def draw_f1(drawn: list[Row], best: dict[str, Any]) -> plt.Figure:
         for offset, (rule, (marker, colour)) in zip((-0.16, 0.16), RULES.items(), strict=True):
             f1 = row.figures[rule]["f1"]
             y = place + offset
-            axes.plot([f1["low"], f1["high"]], [y, y], color=colour, linewidth=5, alpha=0.35)
+            axes.plot(
+                [f1["low"], f1["high"]], [y, y], color=colour, linewidth=5, alpha=0.35, solid_capstyle="butt"
+            )
             axes.plot(f1["median"], y, marker, color=colour, label=f"{rule} rule" if not place else None)
             axes.annotate(
                 f"{f1['median']:.3f}",

@@ -292,10 +292,11 @@ def _evaluation(
 
 
 def _protocol(run: Run, wanted: Wanted) -> ProtocolSettings:
+    """What the build says of itself, with what is added: labels that were looked at cannot be unseen."""
     stated = run.plan.settings.protocol if run.plan is not None else ProtocolSettings()
     return ProtocolSettings(
         stated.chosen_on if wanted.chosen_on is None else wanted.chosen_on,
-        stated.labels_of if wanted.labels_of is None else wanted.labels_of,
+        tuple(dict.fromkeys((*stated.labels_of, *(wanted.labels_of or ())))),
     )
 
 

@@ -209,6 +209,12 @@ def caveats(plan: BuildPlan, counts: Confusion, unknown_share: float, n_unlabell
             f"The training rows are {plan.format.train.share:.0%} of all, drawn at random: what was wrong "
             "with the machine is among them."
         )
+    if plan.settings.scaler == "robust":
+        notes.append(
+            "The scaler is robust: a channel that keeps nearly one value for most of its train span gets a "
+            "tiny scale and outweighs the others. Look at the contributions, or at the scales by "
+            "'edge-ad inspect'."
+        )
     notes += [
         leaderboard_note(plan.settings.window_length, plan.settings.alarm.text()),
         f"{unknown_share:.1%} of the test rows are 'unknown' in the stream (no whole window); they count "
