@@ -75,3 +75,10 @@ def test_the_changepoints_are_those_of_the_file(skab):
         one = changepoints(times, labelled, np.ones(len(times), bool))
         together = one if together is None else together + one
     assert scores == {name: pytest.approx(together.score(profile)) for name, profile in PROFILES.items()}
+
+
+def test_labels_that_were_looked_at_cannot_be_unseen(skab):
+    root, _ = skab
+    result = edge_ad("evaluate", root / "data", "--build", root / "build", "--labels-of", "other", "--json")
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout)["untouched"] == []
