@@ -18,6 +18,7 @@ from edge_ad.cli.options import PATH, FiniteRange, bundle_argument, store_option
 if TYPE_CHECKING:
     from edge_ad.bundle.manifest import CsvFormat, Manifest
     from edge_ad.detect.decision import Decision
+    from edge_ad.errors import DataError
     from edge_ad.runtime.monitor import Monitor
     from edge_ad.runtime.sources.csv_lines import Sample
     from edge_ad.runtime.sources.in_order import InOrder
@@ -140,7 +141,7 @@ def run(
         ordered = _samples(lines, layout, manifest, name, hold, live=live)
         if ordered is None:
             return
-        result = _run(service, monitor, ordered, write_summary, say, live=live)
+        result, broken_off = _run(service, monitor, ordered, write_summary, say, live=live)
     if recorder is not None and (progress := recorder.progress()):
         say(progress)
     write_summary(result)
@@ -148,6 +149,8 @@ def run(
         click.echo(json.dumps(encode(result)), err=True)
     elif summary == "text":
         click.echo(summary_text(result), err=True)
+    if broken_off is not None:
+        raise broken_off
     if result.interrupted:
         sys.exit(130)
     if result.samples < manifest.window_length and not result.terminated:
@@ -220,9 +223,12 @@ def _run(
     say: Callable[[str], None],
     *,
     live: bool,
-) -> RunSummary:
-    """The stream from its first sample to its end. Of a live one, how it goes is written down meanwhile."""
-    from edge_ad.errors import OutputError
+) -> tuple[RunSummary, DataError | None]:
+    """The stream from its first sample to its end, and the error of a source that broke off.
+
+    Of a live one, how it goes is written down meanwhile.
+    """
+    from edge_ad.errors import DataError, OutputError
     from edge_ad.runtime.sinks.ndjson import NdjsonSink
     from edge_ad.runtime.stream import StreamRun
 
@@ -243,13 +249,17 @@ def _run(
                 say(f"{error}; it is tried again in {_SUMMARY_EVERY_S / 60:g} minutes")
 
     stream = StreamRun(monitor, emit_and_sum_up if live else emit)
+    broken_off = None
     try:
-        result = stream.run(samples, samples.rest)
+        try:
+            result = stream.run(samples, samples.rest)
+        except DataError as error:  # what was decided until then is summed up nevertheless
+            result, broken_off = stream.summary(), error
         sink.flush()
     except BrokenPipeError:  # a reader that has seen enough; the summary is for others
         write_summary(stream.summary())
         raise
-    return result
+    return result, broken_off
 
 
 def _open(input_: str, stack: ExitStack) -> tuple[Iterable[str], str]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from time import monotonic, perf_counter
 
 from edge_ad.detect.decision import Decision
-from edge_ad.errors import Terminated
+from edge_ad.errors import DataError, Terminated
 from edge_ad.runtime.arrivals import ArrivalSummary
 from edge_ad.runtime.health import HealthSummary
 from edge_ad.runtime.interpreter import interpreter_version
@@ -74,7 +74,8 @@ class StreamRun:
         """Take every sample and hand every decision on.
 
         Ends with the source, at Ctrl-C or at SIGTERM: a stream that is stopped still has its summary, and
-        `rest` says which samples had been read by then.
+        `rest` says which samples had been read by then. A source that breaks off is no end in good order:
+        what had been read is decided as well, its DataError is raised, and `summary` tells how far it came.
         """
         try:
             try:
@@ -85,6 +86,9 @@ class StreamRun:
             except Terminated:
                 self._terminated = True
                 self._take(rest())
+            except DataError:
+                self._take(rest())
+                raise
         finally:
             self._monitor.close()
         return self.summary()

@@ -3,12 +3,14 @@
 import json
 import os
 import shutil
+import socket
+import struct
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.helpers import edge_ad
+from tests.helpers import COMMAND, edge_ad
 
 
 @pytest.fixture
@@ -134,3 +136,37 @@ def test_a_signal_just_before_waiting_is_heeded(toy_bundle_path, toy_csv, tmp_pa
     assert result.returncode == 130
     assert len(result.stdout.splitlines()) == 30
     assert json.loads(result.stderr.splitlines()[-1])["interrupted"]
+
+
+def test_a_standard_input_that_breaks_off_is_summed_up(toy_bundle_path, toy_csv, tmp_path):
+    """The peer resets the connection, as a crashing logger does. What it had sent is decided, held or not."""
+    lines = toy_csv.read_text().splitlines(keepends=True)[:31]
+    summary = tmp_path / "summary.json"
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        reader = socket.create_connection(server.getsockname())
+        peer, _ = server.accept()
+    with reader, peer:
+        process = subprocess.Popen(
+            [*COMMAND, "run", toy_bundle_path, "-", "--hold", "5", "--summary-file", summary],
+            stdin=reader,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        with process:
+            peer.sendall("".join(lines).encode())
+            decided_lines = [process.stdout.readline() for _ in range(25)]  # five are held
+            peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # reset, not end
+            peer.close()
+            rest, errors = process.communicate(timeout=60)
+    assert process.returncode == 5, errors
+    assert errors.splitlines()[-1] == "edge-ad: cannot read standard input: Connection reset by peer"
+    assert "30 samples" in errors
+    assert len(decided_lines) + len(rest.splitlines()) == json.loads(summary.read_text())["samples"] == 30
+
+
+def test_a_standard_input_that_is_open_for_writing_only(toy_bundle_path):
+    with open(os.devnull, "w") as file:
+        result = edge_ad("run", toy_bundle_path, "-", stdin=file)
+    assert (result.returncode, result.stdout) == (5, "")
+    assert result.stderr.splitlines()[-1] == "edge-ad: cannot read standard input: Bad file descriptor"

@@ -204,7 +204,10 @@ class CsvLines:
 
 
 def _decoded(lines: Iterable[str], name: str) -> Iterator[str]:
-    """The lines, the ends of overlong ones cut off. Raises DataError for what is not UTF-8."""
+    """The lines, the ends of overlong ones cut off. Raises DataError for what is not UTF-8 or breaks off.
+
+    An OSError of reading must not get further: there it would pass for one of writing the decisions.
+    """
     number = 0
     try:
         for number, line in enumerate(_bounded(lines), start=1):  # noqa: B007  used in the message
@@ -214,6 +217,8 @@ def _decoded(lines: Iterable[str], name: str) -> Iterator[str]:
             f"{name}: near line {number + 1}: not UTF-8 text (byte 0x{error.object[error.start]:02x}); "
             "save the file as UTF-8"
         ) from error
+    except OSError as error:
+        raise DataError(f"cannot read {name}: {error.strerror or error}") from error
 
 
 _LONGEST_LINE = 1 << 20  # characters; a line that never ends must not fill the memory
