@@ -23,6 +23,7 @@ from edge_ad.bundle.archive import (
 )
 from edge_ad.bundle.codec import canonical_json
 from edge_ad.bundle.manifest import (
+    MAX_BUILD_NUMBER,
     Manifest,
     MemberEntry,
     VariantEntry,
@@ -165,7 +166,7 @@ def _check_consistency(manifest: Manifest, members: Mapping[str, bytes]) -> None
 
     n_channels = len(manifest.channels)
     names = [channel.name for channel in manifest.channels]
-    check(0 < manifest.build_number < 2**53, f"build_number is {str(manifest.build_number)[:40]}")
+    check(0 < manifest.build_number <= MAX_BUILD_NUMBER, f"build_number is {str(manifest.build_number)[:40]}")
     check(n_channels > 0 and len(set(names)) == n_channels, "channel names must be unique")
     scaler = manifest.scaler
     check(

@@ -35,6 +35,8 @@ Precision = Literal["float32", "int8", "int8-full"]
 
 MAX_ALARM_WINDOWS = 10_000
 """Of an alarm rule."""
+MAX_BUILD_NUMBER = 2**53 - 1
+"""The largest integer up to which every JSON reader tells all of them apart (RFC 8259, section 6)."""
 MAX_FLAT_AFTER = 100_000
 """A detector remembers as many samples."""
 

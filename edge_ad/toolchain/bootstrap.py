@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Flags = NDArray[np.bool_]
+MAX_RESAMPLES = 100_000
+"""All of them are in memory at once, each with every block of every asset that it has drawn."""
 
 
 @dataclass(frozen=True)
@@ -32,8 +34,12 @@ class BootstrapSettings:
     def __post_init__(self) -> None:
         if not 0 < self.level < 1:
             raise ValueError("level must lie between 0 and 1")
-        if self.block_rows < 1 or self.resamples < 100:
-            raise ValueError("block_rows must be at least 1 and resamples at least 100")
+        if self.block_rows < 1:
+            raise ValueError("block_rows must be at least 1")
+        if not 100 <= self.resamples <= MAX_RESAMPLES:
+            raise ValueError(f"resamples must lie between 100 and {MAX_RESAMPLES}")
+        if self.seed < 0:
+            raise ValueError("seed must not be negative")
 
 
 def f1_drop_interval(

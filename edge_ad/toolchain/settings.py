@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from edge_ad.bundle.codec import DecodeError, decode, encode
-from edge_ad.bundle.manifest import AlarmRuleEntry, Precision
+from edge_ad.bundle.manifest import MAX_BUILD_NUMBER, AlarmRuleEntry, Precision
 from edge_ad.detect.limit import LimitRule
 from edge_ad.detect.scaler import ScalerKind
 from edge_ad.detect.score import ScoreKind
@@ -18,6 +18,8 @@ from edge_ad.toolchain.bootstrap import BootstrapSettings
 from edge_ad.toolchain.detector_settings import DetectorSettings, HeadSettings
 from edge_ad.toolchain.models import MODELS
 
+MAX_BATCH_SIZE = 2**14
+"""Windows. Every batch has that many, filled up with zeros, and all that layers make of them is in memory."""
 MAX_TEACHERS = 32
 """Each of them takes as long to train as the network that ships."""
 
@@ -53,8 +55,10 @@ class TrainingSettings:
     its own, as in the notebook, and the same one in every build."""
 
     def __post_init__(self) -> None:
-        if self.epochs < 1 or self.batch_size < 1 or self.patience < 1:
-            raise ValueError("epochs, batch_size and patience must be at least 1")
+        if self.epochs < 1 or self.patience < 1:
+            raise ValueError("epochs and patience must be at least 1")
+        if not 1 <= self.batch_size <= MAX_BATCH_SIZE:
+            raise ValueError(f"batch_size must lie between 1 and {MAX_BATCH_SIZE}")
         if self.seed < 0:
             raise ValueError("seed must not be negative")
         if not 0 < self.validation_share < 1:
@@ -201,8 +205,11 @@ class BuildSettings:
     """Which converted forms go into the bundles; empty means all."""
 
     def __post_init__(self) -> None:
-        if self.build_number < 1:
-            raise ValueError("build_number must be at least 1")
+        if not 1 <= self.build_number <= MAX_BUILD_NUMBER:
+            raise ValueError(
+                f"build_number must lie between 1 and {MAX_BUILD_NUMBER}: a larger number is not read as the "
+                "same by every program that reads JSON, which a bundle's manifest is"
+            )
         if self.window_length < 1:
             raise ValueError("window_length must be at least 1")
         if not 0 < self.fit_share <= 1:
