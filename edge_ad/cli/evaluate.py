@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--seeds",
-    type=click.IntRange(2),
+    type=click.IntRange(2, 100),
     help="Train the build again with other seeds, below its folder, and judge so many: median and range.",
 )
 @click.option(
@@ -122,7 +122,7 @@ def evaluate(
     progress, n_jobs = make_progress(), jobs or default_jobs()
     others = [open_build(path) if (path / "build.json").exists() else open_bundles(path) for path in beside]
     if seeds is not None:
-        check_inputs(data, open_build(builds[0]), wanted)  # before hours of training
+        check_inputs(data, open_build(builds[0]), wanted, others)  # before hours of training
         builds = _with_seeds(builds[0], seeds, n_jobs, progress)
     runs = [open_build(folder) for folder in builds] if bundle is None else [open_bundles(bundle)]
     found = evaluate_bundles(data, runs, wanted, n_jobs, progress, others)

@@ -71,8 +71,8 @@ class Inputs:
     reading: Reading
 
 
-def check_inputs(data: Path, run: Run, wanted: Wanted) -> Inputs:
-    """What can be told to be wrong before any work is done: recordings, labels, groups, form.
+def check_inputs(data: Path, run: Run, wanted: Wanted, beside: Sequence[Run] = ()) -> Inputs:
+    """What can be told to be wrong before any work is done: recordings, their bundles, labels, groups, form.
 
     Raises BundleError, ConfigurationError, DataError.
     """
@@ -85,6 +85,9 @@ def check_inputs(data: Path, run: Run, wanted: Wanted) -> Inputs:
             f"there are: {', '.join(groups) or 'none'}"
         )
     require_labels(sources, reading)
+    for each in (run, *beside):
+        for source in sources:
+            each.bundle_of(source)
     if wanted.variant is not None:
         path = run.bundle_of(sources[0])
         check_variant(open_bundle(path).manifest, wanted.variant, path)
@@ -104,7 +107,7 @@ def evaluate_bundles(
     Raises BundleError, ConfigurationError, DataError, InterpreterError.
     """
     check_alike(runs)
-    inputs = check_inputs(data, runs[0], wanted)
+    inputs = check_inputs(data, runs[0], wanted, beside)
     sources, reading = inputs.sources, inputs.reading
     path = runs[0].bundle_of(sources[0])
     manifest = open_bundle(path).manifest

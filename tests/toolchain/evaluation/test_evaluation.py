@@ -388,6 +388,7 @@ def test_without_bundles_it_is_the_step_of_a_build(build_copy):
         (["no.csv", "--bundle", "toy.edgead"], 5, "no.csv does not exist"),
         (["no.csv"], 5, "no.csv does not exist; give a recording or a folder of them with --bundle"),
         (["pump.csv", "--bundle", "toy.edgead", "--seeds", "5"], 2, "give one, with --build FOLDER"),
+        (["pump.csv", "--build", ".", "--seeds", "101"], 2, "101 is not in the range 2<=x<=100"),
         (["pump.csv", "--bundle", "toy.edgead", "--labels-of", "east"], 2, "there are: none"),
         (["pump.csv", "--bundle", "toy.edgead", "--label", "Fault"], 5, "pump.csv has no column 'Fault'"),
     ],
@@ -400,6 +401,26 @@ def test_bad_input_to_the_command(arguments, code, message, toy_bundle_path, tmp
     assert message in " ".join(result.stderr.split())
     assert result.returncode == code
     assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("beside", [False, True])
+def test_a_recording_without_a_bundle_is_told_before_seeds_are_trained(
+    build_copy, small_build, tmp_path, beside
+):
+    root, _, _ = small_build
+    data = tmp_path / "data"
+    if beside:  # the build has a bundle for each, what is beside it has not
+        shutil.copytree(root / "data", data)
+        (tmp_path / "bundles").mkdir()
+        shutil.copy(build_copy / "bundles" / "north.edgead", tmp_path / "bundles")
+        lacking, options = "south", ["--beside", tmp_path / "bundles"]
+    else:
+        pump_recording(data / "other.csv", 5)
+        lacking, options = "other", []
+    result = edge_ad("evaluate", data, "--build", build_copy, "--seeds", 2, *options)
+    assert result.returncode == 2, result.stderr
+    assert f"has no bundle called {lacking!r}" in result.stderr
+    assert not (build_copy / "seeds").exists()
 
 
 def without_column(path, name):
