@@ -42,6 +42,10 @@ class WorkerTimeoutError(EdgeAdError):
     """A worker process did not answer within the time limit and was ended."""
 
 
+class WorkerFileError(EdgeAdError):
+    """A task could not read or write something: a file, a file system over the network, a connection."""
+
+
 @dataclass(frozen=True)
 class Outcome(Generic[Task, Result]):
     """What became of a task: a result, or the error that ended it."""
@@ -134,7 +138,8 @@ class Workers:
         def begin(most: int | None) -> None:
             for task in islice(waiting, most):
                 try:
-                    futures[pool.schedule(function, args=[task], timeout=time_limit_s)] = task
+                    future = pool.schedule(_in_words, args=[function, task], timeout=time_limit_s)
+                    futures[future] = task
                 except RuntimeError:  # it broke meanwhile
                     left.append(task)
                     return
@@ -150,10 +155,12 @@ class Workers:
                     yield Outcome(task, future.result(), None)
                 except BrokenProcessPool:
                     left.append(task)
-                except TimeoutError:  # pebble's own: no task raises one
+                except TimeoutError:  # pebble's own: a task's would be in words
                     yield Outcome(task, None, _too_slow(named(task), time_limit_s))
                 except ProcessExpired as error:
                     yield Outcome(task, None, _crashed(named(task), error.exitcode))
+                except WorkerFileError as error:
+                    yield Outcome(task, None, WorkerFileError(f"{named(task)}{error}"))
                 except EdgeAdError as error:
                     yield Outcome(task, None, error)
                 except MemoryError:
@@ -176,12 +183,12 @@ def run_tasks(
     """Run `function` on every task in `jobs` fresh processes; yield outcomes as they come.
 
     A task that crashes its process or exceeds the time limit becomes an Outcome with an error, and
-    the rest go on in a new process; so they do after `tasks_per_process` tasks, where that is not 0. A
-    process that dies before it has taken a task costs its start and no task; where nothing else ever happens,
-    what is left becomes Outcomes with that error. Tasks are taken from the iterable as they are begun, at
-    most `most_waiting` ahead of the outcomes; without that, all at once. `describe` names the task in such an
-    error, for whoever reads it without the Outcome's own task. Errors that edge_ad does not raise on purpose
-    are raised here.
+    the rest go on in a new process; so they do after `tasks_per_process` tasks, where that is not 0. A task
+    that ends with an OSError becomes such an Outcome, too. A process that dies before it has taken a task
+    costs its start and no task; where nothing else ever happens, what is left becomes Outcomes with that
+    error. Tasks are taken from the iterable as they are begun, at most `most_waiting` ahead of the outcomes;
+    without that, all at once. `describe` names the task in such an error, for whoever reads it without the
+    Outcome's own task. Other errors that edge_ad does not raise on purpose are raised here.
     """
     with Workers(jobs, tasks_per_process) as workers:
         yield from workers.run(
@@ -192,6 +199,15 @@ def run_tasks(
 def default_jobs() -> int:
     """One process per processor this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _in_words(function: Callable[[Task], Result], task: Task) -> Result:
+    """In the worker, where a TimeoutError can only be the task's own: outside it means the time limit."""
+    try:
+        return function(task)
+    except OSError as error:
+        where = "" if error.filename is None else f"{error.filename}: "
+        raise WorkerFileError(f"{where}{error.strerror or str(error) or type(error).__name__}") from error
 
 
 def _leave_interrupts_to_parent() -> None:

@@ -1,4 +1,5 @@
 import ctypes
+import errno
 import multiprocessing
 import os
 import signal
@@ -9,7 +10,7 @@ import pytest
 
 from edge_ad.errors import ConverterCrashedError, ConverterTimeoutError, TrainingError
 from edge_ad.toolchain import build, pool
-from edge_ad.toolchain.pool import WorkerCrashedError, WorkerTimeoutError, run_tasks
+from edge_ad.toolchain.pool import WorkerCrashedError, WorkerFileError, WorkerTimeoutError, run_tasks
 
 
 def work(task):
@@ -29,6 +30,10 @@ def work(task):
             time.sleep(600)
         case "refuse":
             raise TrainingError("no use")
+        case "network":
+            raise TimeoutError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT), "/mnt/plant/a.csv")
+        case "silence":
+            raise TimeoutError
         case "bug":
             raise ZeroDivisionError
     return task.upper()
@@ -65,6 +70,20 @@ def test_a_task_that_hangs_is_ended():
     found = outcomes("hang", "after", time_limit_s=2.0)
     assert isinstance(found["hang"].error, WorkerTimeoutError)
     assert "no answer within 2 s" in str(found["hang"].error)
+    assert found["after"].result == "AFTER"
+
+
+@pytest.mark.parametrize(
+    ("task", "words"),
+    [
+        ("network", "/mnt/plant/a.csv: Connection timed out"),
+        ("silence", "TimeoutError"),
+    ],
+)
+def test_a_file_system_that_times_out_is_not_the_time_limit(task, words):
+    found = outcomes(task, "after")
+    assert isinstance(found[task].error, WorkerFileError)
+    assert str(found[task].error) == f"task {task}: {words}"
     assert found["after"].result == "AFTER"
 
 
