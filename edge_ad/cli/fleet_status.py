@@ -81,7 +81,8 @@ def collect(
 
     FILES hold lines of JSON, health reports or alarm events as agents make them, or the summary of edge-ad
     run. What was heard before changes nothing. What makes no sense, a whole file among others too, is told,
-    counted and left out. Ends with 5 where nothing of all that was given can be used.
+    counted and left out. Ends with 5 where nothing of all that was given can be used, such as for an empty
+    file alone.
     """
     from edge_ad.errors import ConfigurationError, DataError
     from edge_ad.toolchain.collect.files import LeftOut, read_file
@@ -106,6 +107,8 @@ def collect(
             except DataError as error:
                 total.leave_out(LeftOut(str(error), "a file that cannot be used"))
                 continue
+            if not (heard.observations or heard.events or heard.bad):
+                total.note_empty(path)
             total.add(heard, keep(store, heard.observations, heard.events))
         if options is not None:
 
@@ -130,6 +133,7 @@ class _Total:
         self.left_out: Counter[str] = Counter()
         self.strange: dict[str, None] = {}
         self.first = ""
+        self.first_empty = ""
 
     def add(self, heard: Heard, kept: Kept) -> None:
         """Count, and tell of what was left out."""
@@ -150,6 +154,10 @@ class _Total:
         """Count, and tell."""
         self.left_out[what.why] += 1
         self._tell(what.text, self.left_out.total())
+
+    def note_empty(self, path: Path) -> None:
+        """Nothing has happened there: of no matter beside what is of use, and nothing on its own."""
+        self.first_empty = self.first_empty or f"{path} is empty"
 
     def _tell(self, text: str, number: int) -> None:
         from edge_ad.text import printable
@@ -185,8 +193,8 @@ class _Total:
         from edge_ad.errors import DataError
 
         is_used = self.observations or self.events or self.known or self.agents
-        if self.left_out and not is_used:
-            raise DataError(f"nothing of what was given can be used; first of all: {self.first}")
+        if (first := self.first or self.first_empty) and not is_used:
+            raise DataError(f"nothing of what was given can be used; first of all: {first}")
 
 
 def _broker(

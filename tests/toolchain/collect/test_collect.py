@@ -154,9 +154,11 @@ def test_some_use_is_a_success_and_none_is_not(fleet, tmp_path):
     assert told.startswith(
         "0 new reports, 0 new alarm events, 1 known before; 2 left out: 1 × another schema"
     )
-    assert (
-        collected(fleet, empty)[0]["new_reports"] == 0
-    )  # nothing has happened there, and nothing is left out
+    for files in ([empty], ["/dev/null", empty]):
+        counts, said = collected(fleet, *files, code=5)
+        assert counts["left_out"] == 0
+        assert f"nothing of what was given can be used; first of all: {files[0]} is empty" in said
+    assert "empty" not in collected(fleet, empty, good)[1]  # nothing has happened there
     for files in ([bad], [strange], [bad, strange, empty]):
         counts, said = collected(fleet, *files, code=5)
         assert counts["new_reports"] == 0
