@@ -116,6 +116,7 @@ def run(
         if summary_file is not None:
             write_atomic(summary_file, json.dumps(encode(result), indent=1).encode() + b"\n")
 
+    _require_stdout()
     with ExitStack() as stack:
         # Before the bundle, which is not to blame for a slip here.
         is_folder = Path(input_).is_dir()
@@ -157,6 +158,17 @@ def run(
         raise DataError(
             f"{name} has {result.samples} samples, fewer than the window of {manifest.window_length}: there "
             "is nothing to decide on"
+        )
+
+
+def _require_stdout() -> None:
+    """Raises OutputError where the caller has closed it: a detector nobody can hear must not seem to work."""
+    from edge_ad.errors import OutputError
+
+    if sys.__stdout__ is None:
+        raise OutputError(
+            "standard output is closed, so decisions can be written nowhere; where only the files of "
+            "--summary-file, --episodes or --record-normal are wanted, give it > /dev/null"
         )
 
 

@@ -170,3 +170,20 @@ def test_a_standard_input_that_is_open_for_writing_only(toy_bundle_path):
         result = edge_ad("run", toy_bundle_path, "-", stdin=file)
     assert (result.returncode, result.stdout) == (5, "")
     assert result.stderr.splitlines()[-1] == "edge-ad: cannot read standard input: Bad file descriptor"
+
+
+@pytest.mark.parametrize("input_", ["-", "in.csv"])
+def test_a_closed_standard_output_is_told(toy_bundle_path, toy_csv, tmp_path, input_):
+    (tmp_path / "in.csv").write_bytes(toy_csv.read_bytes())
+    command = [*COMMAND, "run", str(toy_bundle_path.resolve()), input_]
+    result = subprocess.run(
+        ["sh", "-c", 'exec "$@" < in.csv >&-', "sh", *command],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert result.returncode == 1
+    assert result.stderr.startswith("edge-ad: standard output is closed, so decisions can be written nowhere")
+    assert len(result.stderr.splitlines()) == 1

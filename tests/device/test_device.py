@@ -301,7 +301,7 @@ def test_a_model_that_the_interpreter_refuses(toy_bundle_path, tmp_path, damage)
 
 def test_streams_that_the_caller_closed(toy_bundle_path, toy_csv):
     command = f"{sys.executable} -m edge_ad run {toy_bundle_path}"
-    for redirection, code in ((f"{toy_csv} >&-", 0), (f"{toy_csv} 2>&-", 0), ("- <&-", 5)):
+    for redirection, code in ((f"{toy_csv} >&-", 1), (f"{toy_csv} 2>&-", 0), ("- <&-", 5)):
         result = subprocess.run(
             ["bash", "-c", f"{command} {redirection}"], capture_output=True, text=True, check=False
         )
