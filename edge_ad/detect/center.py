@@ -59,6 +59,9 @@ class Center:
 
     def restore(self, numbers: Sequence[float]) -> None:
         """Put it where another of the same head was. Raises TypeError, ValueError for where none can be."""
+        # numpy would take True and "1" for numbers, and overflow at a large integer
+        if not all(type(number) is float for number in numbers):
+            raise TypeError("a center is made of floats")
         found = np.array(numbers, np.float64)
         if (
             found.shape != self.now.shape

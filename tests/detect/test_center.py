@@ -150,6 +150,19 @@ def test_goes_on_from_where_it_was_put():
     assert second.save() == [[0.0, 0.0]]
 
 
+@pytest.mark.parametrize(
+    "saved",
+    [[True, 0.0], ["0.1", 0.0], [None, 0.0], [[0.0], [0.0]], [math.nan, 0.0], [10**400, 0.0], [0.0], 7],
+)
+def test_what_is_no_center_is_refused_and_moves_nothing(saved):
+    scorer = following(dataclasses.replace(T2, follow=FOLLOW))
+    stream(scorer, [0.3] * 10)
+    before = scorer.save()
+    with pytest.raises((TypeError, ValueError)):
+        scorer.restore([saved])
+    assert scorer.save() == before
+
+
 def test_survives_json_and_is_told():
     head = dataclasses.replace(T2, follow=FOLLOW)
     assert decode(Head, parse_json(canonical_json(encode(head)))) == head
