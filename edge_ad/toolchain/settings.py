@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 
 from edge_ad.bundle.codec import DecodeError, decode, encode
 from edge_ad.bundle.manifest import MAX_BUILD_NUMBER, AlarmRuleEntry, Precision
+from edge_ad.bundle.tflite import MAX_TENSOR_BYTES
 from edge_ad.detect.limit import LimitRule
 from edge_ad.detect.scaler import ScalerKind
 from edge_ad.detect.score import ScoreKind
@@ -20,6 +21,8 @@ from edge_ad.toolchain.models import MODELS
 
 MAX_BATCH_SIZE = 2**14
 """Windows. Every batch has that many, filled up with zeros, and all that layers make of them is in memory."""
+LONGEST_WINDOW = MAX_TENSOR_BYTES // 4
+"""In samples: a longer one, be it of a single channel, is larger than the tensors of a bundle may be."""
 MAX_TEACHERS = 32
 """Each of them takes as long to train as the network that ships."""
 
@@ -212,6 +215,8 @@ class BuildSettings:
             )
         if self.window_length < 1:
             raise ValueError("window_length must be at least 1")
+        if self.window_length > LONGEST_WINDOW:
+            raise ValueError(f"window_length must be at most {LONGEST_WINDOW}")
         if not 0 < self.fit_share <= 1:
             raise ValueError("fit_share must lie above 0 and at most at 1")
         if not self.models or not set(self.models) <= set(MODELS):

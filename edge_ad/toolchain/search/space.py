@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeAlias, get_args
@@ -156,9 +157,9 @@ def _dimension(key: str, given: object) -> Dimension:
     if isinstance(given, list):
         if not given:
             raise ValueError("an empty list leaves nothing to choose")
-        if len(set(map(repr, given))) < len(given):
-            raise ValueError("a value stands there twice")
-        return Dimension(key, tuple(_value(key, value) for value in given))
+        choices = tuple(_value(key, value) for value in given)
+        _check_distinct([_meaning(key, value) for value in choices], given)
+        return Dimension(key, choices)
     if not isinstance(given, dict):
         raise ValueError("must be a list of values, or a range { low = …, high = … }")
     if key in _WORDS:
@@ -183,11 +184,32 @@ def _value(key: str, value: object) -> Value:
     if key in _INTEGERS and type(value) is int:
         return value
     if key in _NUMBERS and (type(value) is int or type(value) is float):
-        return float(value)
+        try:
+            number = float(value)
+        except OverflowError:
+            number = math.inf
+        if not math.isfinite(number):
+            raise ValueError(f"takes finite numbers, not {number}")
+        return number
     if key in _WORDS and isinstance(value, str):
         return value
     kind = "whole numbers" if key in _INTEGERS else "numbers" if key in _NUMBERS else "words"
     raise ValueError(f"takes {kind}, not {value!r}")
+
+
+def _meaning(key: str, value: Value) -> object:
+    """What a choice comes to, however it is written; the order of heads makes no difference."""
+    if key != "heads" or value == NO_HEADS:
+        return value
+    return frozenset((head.kind, head.input) for head in _heads({key: value}, BuildSettings()))
+
+
+def _check_distinct(meanings: Sequence[object], given: Sequence[object]) -> None:
+    """Raises ValueError where two of the choices come to the same: it would be tried twice as often."""
+    for place, meaning in enumerate(meanings):
+        first = meanings.index(meaning)
+        if first < place:
+            raise ValueError(f"the same stands there twice: {given[first]!r} and {given[place]!r}")
 
 
 def _channels(given: object, names: Sequence[str]) -> list[Dimension]:
@@ -198,6 +220,10 @@ def _channels(given: object, names: Sequence[str]) -> list[Dimension]:
     for name in (name for some in given for name in some):
         if name not in names:
             raise ValueError(f"no channel is called {name!r}; there are: {', '.join(names)}")
+    for some in given:
+        if len(set(some)) < len(some):
+            raise ValueError(f"a channel stands twice in {some!r}")
+    _check_distinct([frozenset(some or names) for some in given], given)
     # an optimizer takes plain values only
     return [Dimension(_CHANNELS, tuple(json.dumps(some, ensure_ascii=False) for some in given))]
 
@@ -261,6 +287,8 @@ def _heads(chosen: Chosen, base: BuildSettings) -> tuple[HeadSettings, ...]:
                 f"are of {inputs}"
             )
         found.append(HeadSettings(kind, of or None))  # type: ignore[arg-type]  # both are literals: see above
+    if len({(head.kind, head.input) for head in found}) < len(found):
+        raise ValueError(f"{text!r} names a head twice")
     return tuple(found)
 
 
