@@ -63,6 +63,7 @@ def search(
     from edge_ad.bundle.codec import encode
     from edge_ad.cli.progress import make_progress
     from edge_ad.toolchain.pool import default_jobs
+    from edge_ad.toolchain.search.record import SEARCH_FILE, n_ended
     from edge_ad.toolchain.search.search import Wanted, run_search
     from edge_ad.toolchain.settings import load_settings, preset_settings
 
@@ -80,7 +81,10 @@ def search(
     try:
         found = run_search(data, output, wanted, jobs or default_jobs(), make_progress())
     except KeyboardInterrupt:
-        click.echo(f"{output} has the trials that ended; --resume goes on with them", err=True)
+        if n_ended(output):
+            click.echo(f"{output} has the trials that ended; --resume goes on with them", err=True)
+        elif (output / SEARCH_FILE).exists():
+            click.echo(f"no trial has ended yet; --resume begins in {output} with the first one", err=True)
         raise
     if as_json:
         click.echo(json.dumps(encode(found)))

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from edge_ad.bundle.archive import sha256
 from edge_ad.bundle.codec import canonical_json, decode, encode, parse_json
 from edge_ad.errors import ConfigurationError
 from edge_ad.files import write_atomic
@@ -62,23 +63,31 @@ class TrialRow:
         return self.value is not None and self.value >= 0
 
 
-def begin(folder: Path, search: Search, *, resume: bool) -> None:
-    """Write `search.json`, or see that the one which is there is of this very search.
+def begin(folder: Path, search: Search, *, resume: bool) -> str:
+    """Write `search.json`, or see that the one which is there is of this very search; returns its digest.
 
     Raises ConfigurationError, OutputError.
     """
     path = folder / SEARCH_FILE
     if not path.exists():
+        there = [name for name in (STUDY_FILE, TRIALS_FILE, BEST_FILE) if (folder / name).exists()]
+        if there:
+            raise ConfigurationError(
+                f"{folder} has {', '.join(there)}, but no {SEARCH_FILE} that says of which search: put it "
+                "back, or search into another folder"
+            )
         if resume:
             raise ConfigurationError(f"{folder} holds no search to go on with: leave --resume out")
-        write_atomic(path, canonical_json(encode(search)))
-        return
+        content = canonical_json(encode(search))
+        write_atomic(path, content)
+        return sha256(content)
     if not resume:
         raise ConfigurationError(
             f"{folder} holds another search: --resume goes on with it, -o names another folder for a new one"
         )
     try:
-        before = decode(Search, parse_json(path.read_bytes()))
+        content = path.read_bytes()
+        before = decode(Search, parse_json(content))
     except (OSError, ValueError) as error:
         raise ConfigurationError(f"{path} is damaged: {error}; search again into another folder") from error
     differing = [key for key, value in encode(search).items() if value != encode(before)[key]]
@@ -87,6 +96,20 @@ def begin(folder: Path, search: Search, *, resume: bool) -> None:
             f"{folder} is of a search with other {', '.join(differing)}: give what it was begun with, or "
             "another folder"
         )
+    return sha256(content)
+
+
+def n_ended(folder: Path) -> int:
+    """How many trials a search has told of so far, or at least one where only `best.toml` is left."""
+    known = 1 if (folder / BEST_FILE).exists() else 0
+    try:
+        with (folder / TRIALS_FILE).open(encoding="utf-8", errors="replace", newline="") as file:
+            for cells in csv.reader(file):
+                if cells and cells[0].isdecimal():
+                    known = max(known, int(cells[0]) + 1)
+    except (OSError, ValueError, csv.Error):  # the table is made anew of the study
+        pass
+    return known
 
 
 def best_of(rows: Sequence[TrialRow]) -> TrialRow | None:

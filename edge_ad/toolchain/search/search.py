@@ -11,9 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import Any
 
 from edge_ad.bundle.codec import DecodeError, decode
 from edge_ad.errors import ConfigurationError, DataError, EdgeAdError, MissingDependencyError
@@ -30,6 +28,7 @@ from edge_ad.toolchain.search.objective import (
 )
 from edge_ad.toolchain.search.record import (
     BEST_FILE,
+    SEARCH_FILE,
     STUDY_FILE,
     TRIALS_FILE,
     Search,
@@ -37,17 +36,15 @@ from edge_ad.toolchain.search.record import (
     begin,
     best_of,
     best_toml,
+    n_ended,
     save,
 )
-from edge_ad.toolchain.search.space import DEFAULT_SPACE, Space, read_space, settings_for
+from edge_ad.toolchain.search.space import DEFAULT_SPACE, read_space, settings_for
+from edge_ad.toolchain.search.study import Study
 from edge_ad.toolchain.search.trials import read, trying
 from edge_ad.toolchain.settings import BuildSettings
 from edge_ad.toolchain.workspace import Workspace
 
-if TYPE_CHECKING:
-    import optuna
-
-_STUDY = "search"
 _TOP = "."
 """What `--labels-of` calls the group of recordings that are in no folder."""
 
@@ -109,8 +106,8 @@ def run_search(data: Path, folder: Path, wanted: Wanted, jobs: int, progress: Pr
     search = Search(table, limits, wanted.settings, recording_format, wanted.labels_of, wanted.seed, digests)
     workspace = Workspace(folder)
     with workspace.locked():
-        begin(folder, search, resume=wanted.resume)
-        study = _Study(folder / STUDY_FILE, wanted.seed)
+        digest = begin(folder, search, resume=wanted.resume)
+        study = Study(folder / STUDY_FILE, digest, wanted.seed, n_ended(folder))
         rows = study.rows()
         progress.start("search", max(0, wanted.trials - len(rows)), min(len(rows), wanted.trials))
         first_error: EdgeAdError | None = None
@@ -182,7 +179,8 @@ def _read_file(path: Path | None) -> tuple[dict[str, Any], Limits]:
             given = tomllib.load(file)
     except OSError as error:
         raise ConfigurationError(f"cannot read {path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    # besides what is no TOML, numbers of thousands of digits and what is nested too deeply
+    except (ValueError, RecursionError) as error:
         raise ConfigurationError(f"{path}: {error}") from error
     for key, value in given.items():
         if key not in ("space", "objective"):
@@ -205,6 +203,13 @@ def _chosen(sources: Sequence[Source], groups: Sequence[str], data: Path) -> lis
                 f"--labels-of {group}: no such folder of recordings in {data}; there are: "
                 f"{', '.join(sorted(there))}"
             )
+        try:
+            group.encode()
+        except UnicodeEncodeError as error:
+            raise ConfigurationError(
+                f"--labels-of {group}: the name of this folder is not UTF-8, so that {SEARCH_FILE} and "
+                f"{BEST_FILE} cannot say whose labels were looked at: rename the folder"
+            ) from error
     return [source for source in sources if not groups or (source.group or _TOP) in groups]
 
 
@@ -230,49 +235,3 @@ def _check_labels(objective: Objective, sources: Sequence[Source], recording_for
             "no row after the train spans of the named groups is labelled as anomalous, so there is nothing "
             "to choose by: name other groups, or search without --labels-of"
         )
-
-
-class _Study:
-    """Optuna's study, in a file."""
-
-    def __init__(self, path: Path, seed: int) -> None:
-        import optuna
-        from sqlalchemy.engine import URL
-
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
-        self._optuna, self._seed = optuna, seed
-        storage = optuna.storages.RDBStorage(URL.create("sqlite", database=str(path)).render_as_string())
-        self._study = optuna.create_study(
-            storage=storage, study_name=_STUDY, direction="maximize", load_if_exists=True
-        )
-
-    def rows(self) -> list[TrialRow]:
-        """The trials that ended, in order. What was interrupted is put aside."""
-        state = self._optuna.trial.TrialState
-        found: list[TrialRow] = []
-        for trial in self._study.trials:
-            if not trial.state.is_finished():
-                self._study.tell(trial.number, state=state.FAIL)
-            elif trial.state != state.FAIL:
-                attributes = trial.user_attrs
-                value = trial.value if trial.state == state.COMPLETE else None
-                found.append(
-                    TrialRow(len(found), trial.params, value, attributes["figures"], attributes["error"])
-                )
-        return found
-
-    def ask(self, number: int, space: Space, base: BuildSettings) -> tuple[optuna.Trial, TrialRow]:
-        """What to try next, so many trials having ended."""
-        seed = int(np.random.SeedSequence([self._seed, number]).generate_state(1)[0])
-        self._study.sampler = self._optuna.samplers.TPESampler(seed=seed)
-        trial = self._study.ask()
-        return trial, TrialRow(number, space.suggest(trial, base), None, {}, "")
-
-    def tell(self, trial: optuna.Trial, row: TrialRow) -> None:
-        """What it came to. One that failed counts as worse than any other, so that it is kept away from."""
-        trial.set_user_attr("figures", row.figures)
-        trial.set_user_attr("error", row.error)
-        if row.value is None:
-            self._study.tell(trial, state=self._optuna.trial.TrialState.PRUNED)
-        else:
-            self._study.tell(trial, row.value)

@@ -7,6 +7,7 @@ import re
 import shutil
 import signal
 import subprocess
+import time
 from dataclasses import replace
 
 import pytest
@@ -138,6 +139,24 @@ def test_an_interrupted_search_goes_on_as_if_nothing_had_been(pumps, search, spa
     assert (again.returncode, again.stdout) == (0, resumed.stdout)
 
 
+def test_interrupted_before_a_trial_has_ended(pumps, search, tmp_path):
+    """It does not speak of trials that there are not, and says how to go on."""
+    space, found = tmp_path / "space.toml", tmp_path / "found"
+    space.write_text('[space]\nheads = ["q"]\nmodel = ["full"]\n')
+    command = ["search", pumps, "--space", space, "-j", "1", "-o", found]
+    cut = subprocess.Popen(
+        [*COMMAND, *map(str, command)], stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    while cut.poll() is None and not (found / "search.json").exists():
+        time.sleep(0.01)
+    os.killpg(cut.pid, signal.SIGINT)
+    told = cut.communicate(timeout=120)[1]
+    assert cut.returncode == 130, told
+    assert not (found / "trials.csv").exists()
+    assert "has the trials that ended" not in told
+    assert f"no trial has ended yet; --resume begins in {found} with the first one" in told
+
+
 def test_what_does_not_fit_the_folder_is_refused(pumps, search, space_file, tmp_path):
     assert search(pumps, trials=1).returncode == 0
     before = snapshot(tmp_path / "found")
@@ -206,7 +225,29 @@ def test_limits_that_nothing_keeps(pumps, search, tmp_path):
         ("[space]\nk = { low = 1, high = 2, step = 1 }", "unknown key step of a range"),
         ("[space]\nk = [1.5]", "[space] k: takes whole numbers, not 1.5"),
         ("[space]\nk = []", "an empty list leaves nothing to choose"),
-        ("[space]\nk = [1, 1]", "twice"),
+        ("[space]\nk = [1, 1]", "the same stands there twice: 1 and 1"),
+        ("[space]\nfactor = [1, 1.0]", "the same stands there twice: 1 and 1.0"),
+        ("[space]\nheads = ['t2', 't2:window-mean']", "twice: 't2' and 't2:window-mean'"),
+        ("[space]\nheads = ['q', 't2+l1', 'l1 + t2']", "twice: 't2+l1' and 'l1 + t2'"),
+        ("[space]\nheads = ['t2+t2:window-mean']", "[space] heads: 't2+t2:window-mean' names a head twice"),
+        ("[space]\nchannels = [['Current'], ['Current']]", "twice: ['Current'] and ['Current']"),
+        (
+            "[space]\nchannels = [['Current', 'Pressure'], ['Pressure', 'Current']]",
+            "twice: ['Current', 'Pressure'] and ['Pressure', 'Current']",
+        ),
+        ("[space]\nchannels = [['Current', 'Current']]", "a channel stands twice in ['Current', 'Current']"),
+        ("[space]\nfactor = { low = 0.8, high = inf }", "[space] factor: takes finite numbers, not inf"),
+        ("[space]\nfactor = { low = nan, high = 2.0 }", "[space] factor: takes finite numbers, not nan"),
+        ("[space]\nfactor = [inf]", "[space] factor: takes finite numbers, not inf"),
+        ("[space]\nnoise = [nan]", "[space] noise: takes finite numbers, not nan"),
+        (f"[space]\nfactor = [{10**400}]", "[space] factor: takes finite numbers, not inf"),
+        (f"[space]\nfactor = [{'9' * 5000}]", "space.toml: "),
+        (
+            "[space]\nwindow_length = { low = 5, high = 100000000000000000000000 }",
+            "[space] window_length: window_length must be at most 16777216",
+        ),
+        ("[space]\nk = { low = 1, high = 20000 }", "[space] k: the consecutive rule has"),
+        ("[objective]\nmax_far = nan", "[objective] max_far is not a finite number"),
         ("[space]\nfactor = { low = 0.0, high = 2.0, log = true }", "must begin above 0"),
         ("[space]\nfit_share = [1.5]", "[space] fit_share: fit_share must lie above 0"),
         ("[space]\nheads = { low = 1, high = 2 }", "must be a list of words"),
@@ -257,6 +298,16 @@ def test_data_that_cannot_be_searched(pumps, tmp_path, groups, code, words):
             PlainProgress(),
         )
     assert raised.value.exit_code == code
+    assert not (tmp_path / "found").exists()
+
+
+def test_a_group_whose_name_no_file_could_tell(pumps, search, tmp_path):
+    data = tmp_path / "data"
+    shutil.copytree(pumps / "valve", data / os.fsdecode(b"b\xff"))
+    refused = search(data, "--labels-of", os.fsdecode(b"b\xff"))
+    assert refused.returncode == 2, refused.stderr
+    assert "the name of this folder is not UTF-8" in refused.stderr
+    assert "rename the folder" in refused.stderr
     assert not (tmp_path / "found").exists()
 
 
