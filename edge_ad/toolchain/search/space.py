@@ -37,7 +37,7 @@ _OF_NETWORKS = ("model", "activation", "noise", "teachers")
 DEFAULT_SPACE: dict[str, Any] = {
     "window_length": [5, 8, 10, 15, 20],
     "fit_share": [0.6, 0.75, 1.0],
-    "scaler": ["standard", "robust"],
+    "scaler": ["standard"],
     "heads": [
         NO_HEADS,
         "q",
