@@ -6,13 +6,13 @@ import importlib
 import os
 import signal
 import sys
-from types import FrameType
 from typing import NoReturn
 
 import click
 
 from edge_ad import __version__
 from edge_ad.cli.default_command import DefaultCommandGroup
+from edge_ad.cli.termination import on_sigterm
 from edge_ad.errors import EdgeAdError, MissingDependencyError, OutputError, Terminated
 from edge_ad.text import printable
 
@@ -113,16 +113,12 @@ def cli(ctx: click.Context) -> None:
     """Train small autoencoders on sensor recordings, prove their conversion, run them on a Pi."""
     # A terminal that is closed ends a command in good order; not under nohup. The agent reloads instead.
     if ctx.invoked_subcommand != "agent" and signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:
-        signal.signal(signal.SIGHUP, _on_sigterm)
-
-
-def _on_sigterm(signum: int, frame: FrameType | None) -> NoReturn:
-    raise Terminated
+        signal.signal(signal.SIGHUP, on_sigterm)
 
 
 def main() -> NoReturn:
     """Run the command line and exit with the code the outcome stands for (see `edge_ad.errors`)."""
-    signal.signal(signal.SIGTERM, _on_sigterm)
+    signal.signal(signal.SIGTERM, on_sigterm)
     _require_streams()
     try:
         code = cli.main(prog_name="edge-ad", standalone_mode=False)

@@ -214,6 +214,7 @@ def _samples(
     lines: Iterable[str], layout: CsvFormat, manifest: Manifest, name: str, hold_s: float, *, live: bool
 ) -> InOrder | None:
     """The stream; None where it was stopped before its first line."""
+    from edge_ad.cli.termination import end_if_told
     from edge_ad.errors import Terminated
     from edge_ad.runtime.sources.csv_lines import CsvLines
     from edge_ad.runtime.sources.in_order import InOrder
@@ -221,6 +222,7 @@ def _samples(
 
     columns = [channel.name for channel in manifest.channels]
     try:
+        end_if_told()
         samples: Iterable[Sample] = CsvLines(lines, layout, columns, name=name, strict=False)
     except Terminated:
         return None

@@ -6,6 +6,7 @@ import shutil
 import socket
 import struct
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -187,3 +188,32 @@ def test_a_closed_standard_output_is_told(toy_bundle_path, toy_csv, tmp_path, in
     assert result.returncode == 1
     assert result.stderr.startswith("edge-ad: standard output is closed, so decisions can be written nowhere")
     assert len(result.stderr.splitlines()) == 1
+
+
+SWALLOWS = """
+import os, signal, sys
+import edge_ad.runtime.engine as engine
+from edge_ad.cli.main import main
+from edge_ad.errors import Terminated
+
+plain = engine.engine_notice
+
+def swallows():
+    try:
+        os.kill(os.getpid(), signal.SIGTERM)
+        signal.pause()
+    except Terminated:
+        pass
+    return plain()
+
+engine.engine_notice = swallows
+sys.argv = ["edge-ad", "run", sys.argv[1], "-"]
+main()
+"""
+
+
+def test_a_signal_that_a_library_swallowed_while_it_was_loaded_is_heeded(toy_bundle_path):
+    with subprocess.Popen(
+        [sys.executable, "-c", SWALLOWS, toy_bundle_path], stdin=subprocess.PIPE
+    ) as process:
+        assert process.wait(60) == 0
