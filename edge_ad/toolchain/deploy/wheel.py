@@ -24,7 +24,7 @@ _NOT_FOR_DEVICES = (
     *("edge_ad/profiles/firmware_configs/agent.toml", "edge_ad/cli/fleet"),
     *(
         f"edge_ad/cli/{name}.py"
-        for name in ("build", "steps", "evaluate", "data", "progress", "deploy", "wheelhouse")
+        for name in ("build", "steps", "evaluate", "search", "data", "progress", "deploy", "wheelhouse")
     ),
 )
 _INSTALLER = (

@@ -47,8 +47,8 @@ def problems(browser):
 
 
 def visit(browser, serving, asset=""):
+    browser.open("about:blank")  # the page before may still ask its server, which is gone
     browser.log("browser"), browser.log("performance")
-    browser.open("about:blank")
     browser.open(f"{serving.url}#/{asset}")
     browser.wait_for(READY)
 

@@ -71,11 +71,11 @@ def test_every_baseline_that_scores_sees_an_obvious_fault(learned):
         alarms = baseline_alarms(
             baseline, learned, data, np.ones(len(learned.windows), bool), AlarmRuleEntry(k=3)
         )
-        for rule, flags in alarms.items():
-            assert len(flags) == 180
+        for rule, found in alarms.items():
+            assert len(found.on) == 180
             # in the middle of the fault, whichever rule
-            assert flags[90:110].all(), (baseline.name, rule)
-        assert alarms["streaming"][:60].mean() < 0.5, baseline.name
+            assert found.on[90:110].all(), (baseline.name, rule)
+        assert alarms["streaming"].on[:60].mean() < 0.5, baseline.name
 
 
 def test_windows_without_numbers_have_no_score():
