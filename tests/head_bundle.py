@@ -34,7 +34,7 @@ def toy_heads(n_channels: int) -> dict[str, Heads]:
         "z-max": Heads((z,)),
         "drifting": Heads((drifting, dataclasses.replace(l1, channels=(True, *(False,) * 7)))),
         "all": Heads((t2, l1, q, z, residual, drifting)),
-        "follows": Heads((dataclasses.replace(t2, follow=Follow(40, 0.6, (0.3,) * n_channels)), q)),
+        "follows": Heads((dataclasses.replace(t2, follow=Follow(40, 0.6, (0.3,) * n_channels, 3.0)), q)),
     }
 
 

@@ -74,7 +74,7 @@ def test_flag_over_variable_over_file(tmp_path, flag, variable, expected):
         ("precisions = ['int8']", "must include float32"),
         ("[gate.reduction]\nf1drop = 0.5", "gate.reduction.f1drop"),
         ("[limit]\npercentile = 150", "percentile must lie"),
-        ("build_number = -5", "build_number must be at least 1"),
+        ("build_number = -5", "build_number must lie between 1"),
         ("precisions = ['float32', 'float32']", "stands twice"),
         ("precisions = ['float32', 'int4']", "precisions[1] is 'int4'"),
         ("= 5", "my.toml"),
