@@ -196,7 +196,7 @@ def _t2(**changes: Any) -> dict[str, Any]:
 
 
 def _follow(**changes: Any) -> dict[str, Any]:
-    return {"samples": 60, "below": 0.5, "reach": [1.0] * 8} | changes
+    return {"samples": 60, "below": 0.5, "reach": [1.0] * 8, "distance": 3.0} | changes
 
 
 _L1 = {"kind": "l1", "of": "residual"}
@@ -232,6 +232,9 @@ VALUES = (
     Attack("follow-nowhere", headed(_t2(follow=_follow(reach=[]))), _JSON, "reach must be numbers"),
     Attack("follow-anywhere", headed(_t2(follow=_follow(reach=[1e300] * 8))), _JSON, "reach must be numbers"),
     Attack("follow-backwards", headed(_t2(follow=_follow(reach=[-1.0] * 8))), _JSON, "reach must be numbers"),
+    Attack(
+        "follow-far-away", headed(_t2(follow=_follow(distance=1e300))), _JSON, "distance must be a number"
+    ),
     Attack("follow-with-one", headed(_t2(follow=_follow(reach=[1.0]))), _JSON, "as many numbers"),
     Attack("head-blind", headed({**_L1, "channels": [False] * 8}), _JSON, "look at a channel"),
     Attack("head-of-two-channels", headed({**_L1, "channels": [True] * 2}), _MISMATCH, "channels has 2"),
