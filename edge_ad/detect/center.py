@@ -28,7 +28,7 @@ class Center:
         reach = 0.0 if self.follow is None else np.array(self.follow.reach, np.float64)
         self._low, self._high = self._fitted - reach, self._fitted + reach
         self._distance = 0.0 if self.follow is None else self.follow.distance
-        self._turn = symmetric(head.root).dot if self.follow is not None else None
+        self._turn = symmetric(head.root).dot
         self.now: NDArray[np.float64] = self._fitted.copy()
         """Changed in place."""
         self.away: NDArray[np.float64] = np.zeros_like(self._fitted)
@@ -48,8 +48,6 @@ class Center:
 
     def _from_fitted(self, center: NDArray[np.float64]) -> float:
         """How far a center is from the one that was fitted, as the head measures."""
-        if self._turn is None:
-            return 0.0
         turned = self._turn(center - self._fitted)
         return math.sqrt(turned.dot(turned))
 

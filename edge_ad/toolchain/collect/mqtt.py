@@ -111,24 +111,26 @@ def _gather(
             continue
         if retained:  # a large fleet is never quiet
             last = monotonic()
-        try:
-            _take(heard, prefix, topic, payload, retained=retained)
-        except ReportError as error:
-            heard.bad.append(LeftOut(f"topic {topic}: {error}", error.why))
+        _take(heard, prefix, topic, payload, retained=retained)
         if len(heard) >= _BATCH:
             take(heard)
             heard = HeardOnline()
     while not listener.messages.empty():
         topic, payload, retained = listener.messages.get_nowait()
-        try:
-            _take(heard, prefix, topic, payload, retained=retained)
-        except ReportError as error:
-            heard.bad.append(LeftOut(f"topic {topic}: {error}", error.why))
+        _take(heard, prefix, topic, payload, retained=retained)
     if len(heard):
         take(heard)
 
 
 def _take(heard: HeardOnline, prefix: str, topic: str, payload: bytes, *, retained: bool) -> None:
+    """A message; what makes no sense is left out."""
+    try:
+        _sort_in(heard, prefix, topic, payload, retained=retained)
+    except ReportError as error:
+        heard.bad.append(LeftOut(f"topic {topic}: {error}", error.why))
+
+
+def _sort_in(heard: HeardOnline, prefix: str, topic: str, payload: bytes, *, retained: bool) -> None:
     """A message, by its topic: PREFIX/AGENT/status, PREFIX/AGENT/ASSET/health and so on."""
     levels = topic.removeprefix(f"{prefix}/").split("/")
     received = iso(datetime.now(timezone.utc))
