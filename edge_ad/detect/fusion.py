@@ -39,6 +39,11 @@ def scoring_text(scoring: Scoring) -> str:
     )
 
 
+def needs_network(scoring: Scoring) -> bool:
+    """Whether a window's reconstruction takes part in its score."""
+    return not isinstance(scoring, Heads) or scoring.needs_network
+
+
 class Scorer(Protocol):
     """Scores one window after the other."""
 

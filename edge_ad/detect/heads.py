@@ -23,6 +23,9 @@ HeadInput = Literal["residual", "residual-mean", "window-mean", "window-moments"
 the mean over the window of the residuals or of the values, a number per channel (`t2`, `z-max`).
 `window-moments`: the means of the values and then their standard deviations, two per channel (`t2`)."""
 
+OF_RECONSTRUCTIONS: tuple[HeadInput, ...] = ("residual", "residual-mean")
+"""Inputs that the network has a part in."""
+
 _INPUTS: dict[HeadKind, tuple[HeadInput, ...]] = {
     "l1": ("residual",),
     "q": ("residual",),
@@ -153,7 +156,7 @@ class Head:
     @property
     def needs_network(self) -> bool:
         """Whether the reconstruction takes part in it."""
-        return self.of in ("residual", "residual-mean")
+        return self.of in OF_RECONSTRUCTIONS
 
     def misfit(self, window_length: int, n_channels: int) -> str:
         """What does not fit windows of that size, in words; empty where everything does."""

@@ -18,7 +18,7 @@ import numpy as np
 from edge_ad.bench.machine import machine_facts
 from edge_ad.bundle.bundle import Bundle
 from edge_ad.bundle.codec import decode, encode
-from edge_ad.detect.heads import Heads
+from edge_ad.detect.fusion import needs_network
 from edge_ad.errors import BundleGoldenError, BundleModelError, EdgeAdError, InterpreterError
 from edge_ad.runtime.detector import Detector
 from edge_ad.runtime.engine import available_engines
@@ -99,7 +99,7 @@ def self_test(bundle: Bundle, variant: str) -> SelfTest:
     entry, scoring = bundle.manifest.variant(variant), bundle.manifest.scoring(variant)
     detector, windows = Detector.load(bundle, variant), bundle.golden_windows()
     scores = detector.score_windows(windows)
-    if isinstance(scoring, Heads) and not scoring.needs_network:
+    if not needs_network(scoring):
         try:
             detector.try_network(windows)
         except InterpreterError as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from edge_ad.detect.fusion import HeadScorer, Scoring, make_scorer
+from edge_ad.detect.fusion import HeadScorer, Scoring, make_scorer, needs_network
 from edge_ad.detect.heads import Heads
 from edge_ad.detect.scaler import Scaler
 from edge_ad.errors import BundleMismatchError
@@ -33,7 +33,7 @@ class WindowModel:
         self.scorer = make_scorer(*self.model.shape, scoring)
         """Of windows each on its own: every center stays where it was fitted."""
         self._scoring = scoring
-        self._heads_alone = isinstance(scoring, Heads) and not scoring.needs_network
+        self._heads_alone = not needs_network(scoring)
         self.run = _nothing_to_reconstruct if self._heads_alone else self.model.run
         """Reconstructs a `(1, window_length, n_channels)` scaled window; the window itself, in no time, where
         no head looks at the reconstruction."""

@@ -10,6 +10,7 @@ from edge_ad.detect.heads import (
     LARGEST_SCALE,
     LONGEST_FOLLOW,
     MAX_HEADS,
+    OF_RECONSTRUCTIONS,
     Fusion,
     HeadInput,
     HeadKind,
@@ -104,3 +105,8 @@ class DetectorSettings:
                     f"[detector]: a baseline of {head.baseline} samples leaves nothing of a window of "
                     f"{window_length}; make it smaller, or the window longer (--window)"
                 )
+
+
+def needs_network(heads: Sequence[HeadSettings]) -> bool:
+    """Whether a detector of these heads looks at reconstructions; none: the score is of them."""
+    return not heads or any(head.input in OF_RECONSTRUCTIONS for head in heads)

@@ -16,7 +16,7 @@ from edge_ad.detect.score import ScoreKind
 from edge_ad.errors import ConfigurationError
 from edge_ad.toolchain.architecture import Activation
 from edge_ad.toolchain.bootstrap import BootstrapSettings
-from edge_ad.toolchain.detector_settings import DetectorSettings, HeadSettings
+from edge_ad.toolchain.detector_settings import DetectorSettings, HeadSettings, needs_network
 from edge_ad.toolchain.models import MODELS
 
 MAX_BATCH_SIZE = 2**14
@@ -206,6 +206,11 @@ class BuildSettings:
     model_version: str = "1"
     variants: tuple[str, ...] = field(default=())
     """Which converted forms go into the bundles; empty means all."""
+
+    @property
+    def needs_network(self) -> bool:
+        """Whether reconstructions take part in the score, and so weights that are drawn at random."""
+        return needs_network(self.detector.heads if self.detector else ())
 
     def __post_init__(self) -> None:
         if not 1 <= self.build_number <= MAX_BUILD_NUMBER:

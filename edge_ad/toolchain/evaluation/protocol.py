@@ -6,8 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 
 from edge_ad.bundle.manifest import Manifest
-from edge_ad.detect.fusion import Scoring
-from edge_ad.detect.heads import Heads
+from edge_ad.detect.fusion import Scoring, needs_network
 from edge_ad.toolchain.datasets.formats import RecordingFormat
 from edge_ad.toolchain.evaluation.examine import Examined
 from edge_ad.toolchain.evaluation.inputs import Run, Source
@@ -44,7 +43,7 @@ def choices(
         found.append(
             "Baselines: nothing was chosen on labels, but for the position, which is made to fit all of them."
         )
-    drawn = not isinstance(scoring, Heads) or scoring.needs_network
+    drawn = needs_network(scoring)
     if len(runs) > 1:
         found.append(
             f"{len(runs)} builds that differ by their seeds alone: the median, and in brackets the range."

@@ -8,7 +8,6 @@ from pathlib import Path
 from edge_ad.errors import ConfigurationError
 from edge_ad.toolchain import build as steps
 from edge_ad.toolchain.build import Progress
-from edge_ad.toolchain.detector_settings import DetectorSettings
 from edge_ad.toolchain.pack import pack_bundles
 from edge_ad.toolchain.workspace import BuildPlan, Workspace
 
@@ -34,7 +33,7 @@ def seeded_builds(folder: Path, n: int) -> list[SeededBuild]:
     """
     workspace = Workspace(folder)
     plan = workspace.load_plan()
-    if not draws(plan.settings.detector):
+    if not plan.settings.needs_network:
         raise ConfigurationError(
             f"--seeds: nothing that the score of {folder} is made of is drawn at random, so all seeds have "
             "the same figures; leave it out"
@@ -50,13 +49,6 @@ def seeded_builds(folder: Path, n: int) -> list[SeededBuild]:
         own = dataclasses.replace(plan, settings=settings, assets=assets)
         found.append(SeededBuild(Workspace(folder / "seeds" / str(seed)), own))
     return found
-
-
-def draws(detector: DetectorSettings | None) -> bool:
-    """Whether a score has a network in it, whose weights are drawn."""
-    if detector is None:
-        return True
-    return any(head.input in ("residual", "residual-mean") for head in detector.heads)
 
 
 def make(build: SeededBuild, jobs: int, progress: Progress) -> None:

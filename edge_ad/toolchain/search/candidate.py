@@ -15,7 +15,6 @@ from edge_ad.toolchain.datasets.recording import Recording
 from edge_ad.toolchain.evaluate import control_limit
 from edge_ad.toolchain.pack import smallest
 from edge_ad.toolchain.preparation import Prepared, prepare
-from edge_ad.toolchain.search.space import needs_network
 from edge_ad.toolchain.settings import BuildSettings
 from edge_ad.toolchain.steps import Predict, fit_heads
 from edge_ad.toolchain.workspace import BuildPlan, variant_name
@@ -40,7 +39,7 @@ def make_detector(recording: Recording, plan: BuildPlan) -> Detector:
         if variant_name(model, precision) == variant
     )
     architecture = plan.architecture(model)
-    if needs_network(settings.detector.heads if settings.detector else ()):
+    if settings.needs_network:
         weights, predict = _trained(prepared, architecture, settings)
     else:
         weights, predict = _untrained(architecture), _as_they_are

@@ -12,7 +12,7 @@ from edge_ad.detect.heads import HeadInput, HeadKind
 from edge_ad.detect.scaler import ScalerKind
 from edge_ad.errors import ConfigurationError
 from edge_ad.toolchain.architecture import Activation
-from edge_ad.toolchain.detector_settings import Covariance, DetectorSettings, HeadSettings
+from edge_ad.toolchain.detector_settings import Covariance, DetectorSettings, HeadSettings, needs_network
 from edge_ad.toolchain.pack import smallest
 from edge_ad.toolchain.settings import BuildSettings
 
@@ -122,11 +122,6 @@ class Space:
                 continue
             chosen[name] = dimension.suggest(trial)
         return chosen
-
-
-def needs_network(heads: Sequence[HeadSettings]) -> bool:
-    """Whether a detector of these heads looks at reconstructions; none: the score is of them."""
-    return not heads or any(head.input in ("residual", "residual-mean") for head in heads)
 
 
 def read_space(table: Mapping[str, object], names: Sequence[str], base: BuildSettings, where: str) -> Space:
